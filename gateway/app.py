@@ -97,7 +97,9 @@ class Gateway:
         self.actions = calls = Actions()
         layers = identify(self.authenticator), self.via.encode(), self._rates.of, self.shedding.overload
         surfaces = doors(calls, lambda: self.server)
-        self._outer = OuterLayers(self.recorder.observe, *layers, calls.repeat, calls.perform, surfaces)
+        self._outer = OuterLayers(
+            self.recorder.observe, *layers, calls.repeat, calls.perform, surfaces, self._rates.of_upstream
+        )
         self.server = Server(self.buffers, parser, self._outer, binder)
         self.generation = 0
         """The number of the configuration that is applied; 0: none."""
@@ -148,7 +150,7 @@ class Gateway:
             undo.callback(self.names.release)
             self.names.hold()
             undo.callback(self._registry.abandon)
-            undo.callback(self._rates.adopt, self.document.routes)
+            undo.callback(self._adopt_rates, self.document)
             await self.names.learn(document.used_upstreams())
             upstreams = await in_turns(self._registry.prepare(map(self.names.expanded, document.used_upstreams())))
             before = self.server.snapshot if self.generation else None
@@ -168,7 +170,7 @@ class Gateway:
         self._registry.abandon()
         self.actions.abandon()
         self.names.release()
-        self._rates.adopt(self.document.routes)
+        self._adopt_rates(self.document)
         self._outputs.drop(prepared.writer)
         await self.server.listeners.abandon(prepared.sockets)
 
@@ -186,7 +188,7 @@ class Gateway:
         self.metrics.retain(route.name for route in document.everything())
         self._upstream_metrics.replace(self.upstreams, upstreams, document.sharers())
         self._registry.adopt(upstreams)
-        self._rates.adopt(document.routes)
+        self._adopt_rates(document)
         self._registry.restrict(Destinations.of(document, self.addresses))
         self.server.snapshot = snapshot
         self.server.certificates.adopt(prepared.certificates)
@@ -198,6 +200,9 @@ class Gateway:
         self._outputs.use(prepared.writer, document.tracing)
         self.names.follow(document.used_upstreams())
         self.actions.adopt(document)
+
+    def _adopt_rates(self, document: Document) -> None:
+        self._rates.adopt(document.routes, document.used_upstreams())
 
     def _readdress(self) -> None:
         """A name has other addresses: serve the document with those. Raises OSError, changing nothing."""
@@ -301,7 +306,7 @@ class Gateway:
 
     def _sample(self, name: str, served: Served | None, live: int, tunnels: int) -> None:
         """``served`` is None for a proxy that is switched off."""
-        upstream, rates = (served.upstream, served.rates) if served is not None else (None, None)
+        upstream, rates = (served.upstream, served.rules) if served is not None else (None, ())
         if self.metrics.differs(name, stance(upstream, live, tunnels, rates)):
             self.metrics.note(gauges(upstream, live, tunnels, rates), name)
             self.metrics.note_open(name, open_since(upstream), monotonic())

@@ -2,7 +2,8 @@
 
 A proxy's retries hold the permit in their pauses, which are short. Those of an action may wait for minutes, because its
 upstream says so in Retry-After, so that each of its attempts is a new pass of all protections, and a call that waits
-holds nothing. A refusal of our own ends it: more of the same would only be refused again.
+holds nothing. A refusal of our own ends it: more of the same would only be refused again. But a rate limit of the
+connection says when it has a token, and a call waits for that as for a third party that responds with 429.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.message import ResponseHead
-from gateway.errors import TOKEN_UNAVAILABLE, TOTAL_TIMEOUT, GatewayError
+from gateway.errors import RATE_LIMIT, TOKEN_UNAVAILABLE, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.retry import TIMEOUT, failure_of
 from gateway.proxy.layers.deadline import Expiry, current_task
 from gateway.wire.memory import MemoryStream
@@ -135,7 +136,7 @@ class _Attempts:
                 if renewed:
                     pause, number = 0.0, number - 1  # with a live token it would not have failed
             if pause is None and patience is not None and cause:
-                pause = self._pause(ex, patience, number, cause, call.stream.head)
+                pause = self._pause(ex, patience, number, cause, failed, call.stream.head)
             if pause is None:
                 if failed is not None:
                     raise failed
@@ -148,15 +149,26 @@ class _Attempts:
             ex.downstream = call.stream = call.stream.again(call.body)
 
     def _pause(
-        self, ex: Exchange, patience: Patience, number: int, cause: str, head: ResponseHead | None
+        self,
+        ex: Exchange,
+        patience: Patience,
+        number: int,
+        cause: str,
+        failed: GatewayError | None,
+        head: ResponseHead | None,
     ) -> float | None:
         now = self.clock()
         asked = None if head is None else retry_after_of(head.fields, self.epoch())
+        least = 0.0
+        if failed is not None and failed.reason is RATE_LIMIT:
+            asked = least = float(failed.retry_after)  # after a shorter pause there would be no token either
         pause = patience.pause(number, cause, asked, now - ex.start_at)
-        return None if pause is None or now + pause >= ex.deadline else pause
+        return None if pause is None or pause < least or now + pause >= ex.deadline else pause
 
 
 def _cause_of(error: GatewayError) -> str:
+    if error.reason is RATE_LIMIT:
+        return str(RATE_LIMIT.status)
     return TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
 
 
@@ -172,4 +184,4 @@ def _forget(ex: Exchange) -> None:
     ex.attempt = NO_ATTEMPT
     ex.committed = ex.streamed = False
     ex.status, ex.reason, ex.commit_at = 0, "", 0.0
-    ex.breaker, ex.fenced, ex.concurrent, ex.tried = "", False, 0, ()
+    ex.breaker, ex.fenced, ex.concurrent, ex.tried, ex.quota = "", False, 0, (), None

@@ -163,8 +163,11 @@ def _hedge(hedge: Json) -> str:
 def _rate(limit: Json) -> str:
     """A rate limit, in a line."""
     taker = "each token of a response" if limit.get("unit") == "tokens" else "a request"
+    of = f" of {name}" if (name := limit.get("of")) else ""
+    if of:
+        taker = "an attempt"
     line = (
-        f"  rate limit {limit['name']} ({limit['mode']}): {limit['rate']:g} in {limit['per']:g} s, at most "
+        f"  rate limit {limit['name']}{of} ({limit['mode']}): {limit['rate']:g} in {limit['per']:g} s, at most "
         f"{limit['burst']} at once, {taker} takes {limit['weight']}; "
     )
     if limit["key"] == "all":

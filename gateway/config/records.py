@@ -132,44 +132,6 @@ NAMED = "upstream "
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
-    """A back end: where it is, and what protects it.
-
-    Routes name it, and those that name the same one share its limiter, breaker and connections. A proxy with a URL of
-    its own has an upstream of its own, which bears its name.
-    """
-
-    name: str
-    endpoints: tuple[Endpoint, ...]
-    max_concurrent: int = 0
-    limiter: Limiter = Limiter()
-    queue: Queue = Queue()
-    circuit_breaker: CircuitBreaker = CircuitBreaker()
-    timeouts: Timeouts = Timeouts()
-    tls: UpstreamTls = UpstreamTls()
-    http2: Http2 = "auto"
-    balance: Balance = "least_request"
-    hash_on: str = ""
-    """``client``, ``header:NAME`` with a lower-case name, ``cookie:NAME``; empty: nothing."""
-    hash_load: float = 1.25
-    health: HealthCheck = HealthCheck()
-    ejection: Ejection = Ejection()
-    panic: float = 0.5
-    slow_start: float = 0.0
-    capacity: Capacity = Capacity()
-
-    @property
-    def limited(self) -> bool:
-        """Whether it has a limiter."""
-        return self.max_concurrent > 0 or self.limiter.adaptive is not None
-
-    @property
-    def shown_name(self) -> str:
-        """The name in the file: of the entry of `upstreams`, or of the proxy."""
-        return self.name.removeprefix(NAMED)
-
-
-@dataclass(frozen=True, slots=True)
 class RateLimit:
     """Token buckets, one for each key: ``rate`` tokens in ``per`` seconds, up to ``burst`` (0: as many as ``rate``).
 
@@ -199,6 +161,46 @@ class RateLimit:
     def tokens(self) -> int:
         """The most that a bucket holds."""
         return self.burst or math.ceil(self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A back end: where it is, and what protects it.
+
+    Routes name it, and those that name the same one share its limiter, breaker and connections. A proxy with a URL of
+    its own has an upstream of its own, which bears its name.
+    """
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    max_concurrent: int = 0
+    limiter: Limiter = Limiter()
+    queue: Queue = Queue()
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    timeouts: Timeouts = Timeouts()
+    tls: UpstreamTls = UpstreamTls()
+    http2: Http2 = "auto"
+    balance: Balance = "least_request"
+    hash_on: str = ""
+    """``client``, ``header:NAME`` with a lower-case name, ``cookie:NAME``; empty: nothing."""
+    hash_load: float = 1.25
+    health: HealthCheck = HealthCheck()
+    ejection: Ejection = Ejection()
+    panic: float = 0.5
+    slow_start: float = 0.0
+    capacity: Capacity = Capacity()
+    rate_limits: tuple[RateLimit, ...] = ()
+    """Of all attempts that go there: their key is ``all``."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has a limiter."""
+        return self.max_concurrent > 0 or self.limiter.adaptive is not None
+
+    @property
+    def shown_name(self) -> str:
+        """The name in the file: of the entry of `upstreams`, or of the proxy."""
+        return self.name.removeprefix(NAMED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,6 +208,9 @@ class RateView(TypedDict):
     """A rate limit: its settings, and what it holds."""
 
     name: str
+    of: NotRequired[str]
+    """The upstream whose attempts take the tokens; empty: it is a limit of the proxy. A worker of an older version does
+    not send it."""
     key: str
     mode: str
     rate: float

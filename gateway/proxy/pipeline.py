@@ -32,6 +32,7 @@ from gateway.proxy.layers.hedge import hedge
 from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.keep_to_events import keep_to_events
 from gateway.proxy.layers.limit import limit
+from gateway.proxy.layers.limit_attempts import limit_attempts
 from gateway.proxy.layers.limit_rate import RateRule, limit_rate
 from gateway.proxy.layers.require_templates import require_templates
 from gateway.proxy.layers.rescue import rescue, rescue_for
@@ -57,6 +58,12 @@ _UNAUTHORIZED: Final = frozenset((401,))
 def no_rates(route: records.Route) -> RateRule | None:
     """Of a gateway without rate limits."""
     del route
+    return None
+
+
+def no_upstream_rates(upstream: records.Upstream) -> RateRule | None:
+    """Of a gateway whose upstreams have no rate limits."""
+    del upstream
     return None
 
 
@@ -92,7 +99,7 @@ class OuterLayers:
     ``via``: the name of this gateway in Via, for its whole life. ``rates``: what gives a route its rate limits.
     ``overload``: sheds load; None: nothing does. ``repeat``: bounds the time of the gateway's own calls, and repeats
     them. ``perform``: makes the calls of a route that are no requests of HTTP, at an endpoint; None: they are.
-    ``surface``: what responds for a front door.
+    ``surface``: what responds for a front door. ``upstream_rates``: what gives an upstream its rate limits.
     """
 
     observe: Callable[[str], Layer]
@@ -103,6 +110,7 @@ class OuterLayers:
     repeat: Layer = no_repeats
     perform: Performer = no_performer
     surface: Callable[[records.Route], Surface] = no_surface
+    upstream_rates: Callable[[records.Upstream], RateRule | None] = no_upstream_rates
 
 
 def route_chain(
@@ -117,7 +125,7 @@ def route_chain(
     ``rates``: its rate limits. ``second``: the upstream of its fallback, when that has one.
     """
     return chain(
-        upstream_chain(route, upstream, outer.via),
+        upstream_chain(route, upstream, outer),
         # must be outermost because it records every exchange, however it ended
         outer.observe(route.name),
         # must be outside rescue because the gateway's own responses have the field too
@@ -142,7 +150,7 @@ def route_chain(
         # the second is asked; below the layers that judge the caller, because their refusals are no failures
         fall_back(
             route.fallback,
-            None if second is None else upstream_chain(route, second, outer.via, last=True),
+            None if second is None else upstream_chain(route, second, outer, last=True),
             upstream.limiter,
             route.cors,
             upstream.buffers,
@@ -153,7 +161,7 @@ def route_chain(
 def call_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
     """The handler of the calls that the gateway makes by itself as ``route``: they have no caller to be judged."""
     return chain(
-        upstream_chain(route, upstream, outer.via, perform=outer.perform),
+        upstream_chain(route, upstream, outer),
         # must be outermost because it records every exchange, however it ended
         outer.observe(route.name),
         # must be inside observe and above all else because all else may fail, and becomes a response here
@@ -192,18 +200,11 @@ def surface_chain(
     )
 
 
-def upstream_chain(
-    route: records.Route,
-    upstream: Upstream,
-    via: bytes = VIA,
-    *,
-    last: bool = False,
-    perform: Performer = no_performer,
-) -> Handler:
+def upstream_chain(route: records.Route, upstream: Upstream, outer: OuterLayers, *, last: bool = False) -> Handler:
     """The handler of what goes to ``upstream``. ``last``: it is that of the route's fallback."""
     return chain(
         # the attempt chain of the endpoint; where there are several, the balancer chooses among their chains
-        _attempts(route, upstream, via, last=last, perform=perform),
+        _attempts(route, upstream, outer, last=last),
         # must be above the limiter because such a request cannot go on
         keep_secrets(route, legible=any(endpoint.pool.connector.absolute_form for endpoint in upstream.endpoints)),
         # must be above the limiter because time in the queue is time
@@ -264,9 +265,10 @@ def _opens_streams(*upstreams: Upstream | None) -> bool:
     return any(upstream is not None and upstream.settings.queue.comments > 0.0 for upstream in upstreams)
 
 
-def _attempts(route: records.Route, upstream: Upstream, via: bytes, *, last: bool, perform: Performer) -> Handler:
+def _attempts(route: records.Route, upstream: Upstream, outer: OuterLayers, *, last: bool) -> Handler:
+    rates = outer.upstream_rates(upstream.settings)
     chains = {
-        endpoint.member: attempt_chain(route, upstream, endpoint, via, last=last, perform=perform)
+        endpoint.member: attempt_chain(route, upstream, endpoint, outer, rates, last=last)
         for endpoint in upstream.endpoints
     }
     if upstream.group is None:
@@ -280,24 +282,24 @@ def attempt_chain(
     route: records.Route,
     upstream: Upstream,
     endpoint: Endpoint,
-    via: bytes = VIA,
+    outer: OuterLayers,
+    rates: RateRule | None = None,
     *,
     last: bool = False,
-    perform: Performer = no_performer,
 ) -> Handler:
-    """The handler of one attempt at ``endpoint``. ``via``: the name of this gateway in Via; others as above."""
+    """The handler of one attempt at ``endpoint``. ``rates``: the rate limits of ``upstream``; others as above."""
     settings = upstream.settings
     adaptive = settings.limiter.adaptive
     failures = statuses(settings.circuit_breaker.failure_statuses)
     by_event = adaptive is not None and adaptive.signal == "first_event"
     return chain(
         # a connector speaks in place of `send` where the call is no request of HTTP
-        perform(route, endpoint)
+        outer.perform(route, endpoint)
         or send(
             route,
             endpoint,
             settings.timeouts.response_header,
-            via,
+            outer.via,
             watch_events=by_event,
             last=last,
             reports=upstream.reports,
@@ -307,6 +309,9 @@ def attempt_chain(
         count_attempts(endpoint.member if last and upstream.group is None else None, failures),
         # must be close to the wire because it judges the endpoint and nothing else
         _break_circuit(endpoint.breaker, settings, route),
+        # must be below the breaker because what that refuses takes no token, and close to the wire because each attempt
+        # that is made takes one
+        limit_attempts(rates),
         # must be just above the wire because each call of what is below is one request at the endpoint
         adapt(upstream.adaptive, by_event=by_event),
     )

@@ -1,13 +1,13 @@
-"""The rate limits of all proxies: their buckets outlive reloads.
+"""The rate limits of all proxies and upstreams: their buckets outlive reloads.
 
-Buckets are known again by the proxy, the name, the key and the unit of their limit, and by its `max_keys`, which is the
-size of their table. Shared ones are known without a proxy. Numbers are not part of that, so new ones apply to the
-buckets that are there.
+Buckets are known again by the proxy or upstream, the name, the key and the unit of their limit, and by its `max_keys`,
+which is the size of their table. Shared ones are known without a proxy. Numbers are not part of that, so new ones apply
+to the buckets that are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.config import records
 from gateway.core.clock import Clock, monotonic
@@ -20,7 +20,9 @@ _Identity = tuple[str, int]
 
 
 class Rates:
-    """Owns the buckets. `of` makes what a route needs, and changes nothing that is live; `adopt` forgets the rest."""
+    """Owns the buckets. `of` and `of_upstream` make what a route or an upstream needs, and change nothing that is live;
+    `adopt` forgets the rest.
+    """
 
     def __init__(self, stores: Stores, clock: Clock = monotonic) -> None:
         self._stores = stores
@@ -29,25 +31,18 @@ class Rates:
 
     def of(self, route: records.Route) -> RateRule | None:
         """The rule of ``route``; None: it has no rate limits. Raises OSError when there is no room for its buckets."""
-        if not route.rate_limits:
-            return None
-        limits = [
-            RateLimit(
-                limit.shown_name,
-                limit.rate,
-                limit.per,
-                limit.tokens,
-                self._of(_identity(route.name, limit)),
-                shadow=limit.mode == "shadow",
-                late=limit.unit == "tokens",
-            )
-            for limit in route.rate_limits
-        ]
-        return RateRule(route.rate_limits, RateLimits(limits, route.rate_weight, self._clock), self._stores.seed)
+        return self._rule(route.name, route.rate_limits, route.rate_weight)
 
-    def adopt(self, routes: Iterable[records.Route]) -> None:
-        """The numbers of ``routes`` hold from now on, and buckets that no active one of them has are forgotten."""
-        used = {_identity(route.name, limit): limit for route in routes if route.active for limit in route.rate_limits}
+    def of_upstream(self, upstream: records.Upstream) -> RateRule | None:
+        """As `of`, of the attempts that go to ``upstream``."""
+        return self._rule(upstream.name, upstream.rate_limits, of=upstream.shown_name)
+
+    def adopt(self, routes: Iterable[records.Route], upstreams: Iterable[records.Upstream] = ()) -> None:
+        """The numbers of ``routes`` and ``upstreams`` hold from now on, and buckets that no active route and none of
+        ``upstreams`` has are forgotten."""
+        owners = [(route.name, route.rate_limits) for route in routes if route.active]
+        owners += [(upstream.name, upstream.rate_limits) for upstream in upstreams]
+        used = {_identity(name, limit): limit for name, limits in owners for limit in limits}
         for identity in self._buckets.keys() - used.keys():
             gone = self._buckets.pop(identity)
             gone.forgotten = True
@@ -64,6 +59,25 @@ class Rates:
                 buckets.move(store)
                 self._stores.forget(before)
 
+    def _rule(
+        self, owner: str, settings: Sequence[records.RateLimit], weight: int = 1, of: str = ""
+    ) -> RateRule | None:
+        if not settings:
+            return None
+        limits = [
+            RateLimit(
+                limit.shown_name,
+                limit.rate,
+                limit.per,
+                limit.tokens,
+                self._of(_identity(owner, limit)),
+                shadow=limit.mode == "shadow",
+                late=limit.unit == "tokens",
+            )
+            for limit in settings
+        ]
+        return RateRule(settings, RateLimits(limits, weight, self._clock), self._stores.seed, of)
+
     def _of(self, identity: _Identity) -> Buckets:
         found = self._buckets.get(identity)
         if found is None:
@@ -71,9 +85,10 @@ class Rates:
         return found
 
 
-def _identity(proxy: str, limit: records.RateLimit) -> _Identity:
-    """A name without equal, and the slots of the table. No proxy's name has a space in it."""
-    owner = "shared by all" if limit.shared else proxy
+def _identity(name: str, limit: records.RateLimit) -> _Identity:
+    """A name without equal, and the slots of the table. ``name``: of the proxy, which has no space in it, or of the
+    record of an upstream, which has one."""
+    owner = "shared by all" if limit.shared else name
     slots = slots_for(1 if limit.key == "all" else limit.max_keys)
     unit = "" if limit.unit == "requests" else f" {limit.unit}"
     return f"{owner} {limit.shown_name} {limit.key}{unit}", slots

@@ -36,6 +36,13 @@ class Served:
     rates: RateRule | None = None
     second: Upstream | None = None
     """That of its fallback, when it has one."""
+    upstream_rates: RateRule | None = None
+    """The rate limits of ``upstream``."""
+
+    @property
+    def rules(self) -> tuple[RateRule, ...]:
+        """Its rate limits, and those of ``upstream``."""
+        return tuple([rule for rule in (self.rates, self.upstream_rates) if rule is not None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +103,13 @@ def _served(
     second = rest[0] if rest else None
     if known is not None and known.upstream is upstream and known.second is second and known.settings == route:
         return known
+    limits = outer.upstream_rates(upstream.settings)
     if route.own:
-        return Served(route, upstream, call_chain(route, upstream, outer))
+        return Served(route, upstream, call_chain(route, upstream, outer), upstream_rates=limits)
     rates = outer.rates(route)
     if route.mcp is not None:
         return Served(route, upstream, surface_chain(route, upstream, outer, rates), rates)
-    return Served(route, upstream, route_chain(route, upstream, outer, rates, second), rates, second)
+    return Served(route, upstream, route_chain(route, upstream, outer, rates, second), rates, second, limits)
 
 
 def _route(route: records.Route, served: Mapping[str, Served], outer: OuterLayers) -> Route:

@@ -62,6 +62,8 @@ async def test_the_life_of_a_connection_and_its_action(shell: Shell, api: Api) -
     assert dry.stdout == f"connection {SHOP} would change: merge\n"
     changed = await shell.json("connection", "update", "shop", "merge=strict", "max_concurrent=5")
     assert (changed["record"]["version"], changed["record"]["settings"]["max_concurrent"]) == (2, 5)
+    limited = await shell.json("connection", "update", "shop", 'rate_limits=[{"rate": 100, "per": 60}]')
+    assert limited["record"]["settings"]["rate_limits"] == [{"rate": 100.0, "per": 60.0}]
     assert await token_of(api) == TOKEN
     same = await shell("connection", "update", "shop", "merge=strict", "--dry-run")
     assert same.stdout == f"connection {SHOP} would change nothing\n"

@@ -77,6 +77,18 @@ async def test_a_connection_from_its_creation_to_its_end(api: Api) -> None:
     assert all(secret not in str(audit) for secret in HIDDEN)
 
 
+@pytest.mark.covers("ACT-41")
+async def test_rate_limits_of_a_connection(api: Api) -> None:
+    record = (await made(api, rate_limits=[{"rate": 100, "per": 60}]))["record"]
+    assert record["settings"]["rate_limits"] == [{"rate": 100.0, "per": 60.0}]
+    patched = await api.call("PATCH", "/connections/shop", {"rate_limits": [{"rate": 5}], "version": 1})
+    assert (patched.status, patched.body["record"]["settings"]["rate_limits"]) == (200, [{"rate": 5.0}])
+    wrong = [{"key": "client", "rate": 5}]
+    refused = await api.call("PATCH", "/connections/shop", {"rate_limits": wrong, "version": 2})
+    assert refused.status == 400
+    assert "must be all: a call of an action has no caller" in fields(refused)["rate_limits.0.key"]
+
+
 async def test_a_stale_version_is_refused_with_the_current_record(api: Api) -> None:
     await made(api)
     assert (await api.call("PUT", "/connections/shop", CONNECTION)).status == 428

@@ -58,6 +58,22 @@ async def test_statements_with_values_beside_them(db: Database) -> None:
         assert make.upstream.limiter.in_flight == 0
 
 
+@pytest.mark.covers("ACT-41")
+async def test_a_rate_limit_of_the_connection_admits_so_many_statements(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    sqlite3.connect(path).close()
+    db = Database("sqlite", f"url: 'sqlite:///{path}'", None)
+    limits = {"rate_limits": "[{rate: 4, per: 86400}]", "circuit_breaker": "{enabled: true, failure_threshold: 1}"}
+    async with Calling(db.file(ORDERS, **limits)) as make:
+        await make.body("create")
+        assert [await make.code("add", id=at, item="tea") for at in range(5)] == [""] * 3 + ["rate_limit"] * 2
+        explained = make.gateway.explain("connection/db")
+        assert explained is not None
+        assert (explained["reason"], explained["rates"][0].get("of")) == ("rate_limit", "connection/db")
+        assert make.upstream.breaker.state.word == "closed"
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM orders").fetchone() == (3,)
+
+
 async def test_the_database_itself_keeps_a_reader_from_writing(db: Database) -> None:
     async with Calling(db.file(ORDERS)) as make:
         await make.body("create")

@@ -57,6 +57,10 @@ CONNECTIONS = """\
         base_url: {refused}
         auth: {{type: basic, username: reader, password: "${{OLD_PASSWORD}}"}}
         retry: once
+      metered:
+        base_url: {url}
+        rate_limits: [{{rate: 20, per: 86400, name: account}}]
+        retry: once
       theirs:
         tenant: other
         base_url: {url}
@@ -76,8 +80,11 @@ CONNECTIONS = """\
       page: {{connection: shop, path: /page}}
       nothing: {{connection: old, path: /}}
       secret: {{connection: theirs, path: /}}
+      spend: {{connection: metered, path: /spend}}
     """
-PROXIES = "[{name: hub, path: /hub, upstream: connection/github, access_rule: 'true'}]"
+PROXIES = """
+    - {name: hub, path: /hub, upstream: connection/github, access_rule: 'true'}
+    - {name: meter, path: /meter, upstream: connection/metered, access_rule: 'true'}"""
 
 
 def reply(message: Message) -> bytes:
@@ -196,9 +203,9 @@ async def _called(made: Spoken) -> int:
     return int(body["status"]) if status == 200 else status
 
 
-async def _asked(made: Spoken) -> int:
-    """A request of the proxy, on a connection of its own, so that any worker may get it."""
-    async with aiohttp.ClientSession() as session, session.get(f"{made.deployment.url}/hub/slow") as response:
+async def _asked(made: Spoken, path: str = "/hub/slow") -> int:
+    """A request of a proxy, on a connection of its own, so that any worker may get it."""
+    async with aiohttp.ClientSession() as session, session.get(f"{made.deployment.url}{path}") as response:
         await response.read()
         return response.status
 
@@ -219,6 +226,24 @@ async def test_calls_and_requests_of_four_workers_share_one_limit_exactly(tmp_pa
                     await link.send(head("Content-Length: 2", "Connection: close"), b"ok")
             assert sorted(task.result() for task in tasks) == [200] * 5 + [429] * 5
             await settled(made)
+        upstream.behaviour = each_request(reply)
+        await _spend(made)
+
+
+async def _spend(made: Spoken) -> None:
+    """Of 25 calls and requests at once as many are served as the connection has tokens."""
+    calls = [made.execute("spend") for _ in range(13)]
+    statuses = [_asked(made, "/meter/x") for _ in range(12)]
+    called, asked = await asyncio.gather(asyncio.gather(*calls), asyncio.gather(*statuses))
+    assert sorted([*asked, *(status for status, _ in called)]) == [200] * 20 + [429] * 5
+    for name in ("connection/metered", "action/spend", "meter"):
+        _, found = await made.api("GET", f"/upstreams/{quote(name, safe='')}/explain")
+        assert (found["verdict"], found["reason"]) == ("refuse", "rate_limit")
+        assert [(each["of"], each["name"], each["left"]) for each in found["rates"]] == [
+            ("connection/metered", "account", 0)
+        ]
+    code, out, _ = await made.cli("explain", "meter", remote=True)
+    assert (code, "rate limit account of connection/metered" in out) == (0, True)
 
 
 def _is_gone(link: Link) -> bool:

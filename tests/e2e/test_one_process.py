@@ -161,6 +161,7 @@ PLACES: Mapping[str, tuple[tuple[str | int, ...], dict[str, Any]]] = {
         ("proxies", 0, "rate_limits", 0),
         {"proxies": [PROXY | {"ai": "openai", "rate_limits": [{"key": "all", "rate": 7}]}]},
     ),
+    "UpstreamRateLimit": (("connections", "c", "rate_limits", 0), called({"rate_limits": [{"rate": 7}]}, {})),
     "CircuitBreaker": (("proxies", 0, "circuit_breaker"), {"proxies": [PROXY | {"circuit_breaker": {}}]}),
     "Cors": (("proxies", 0, "cors"), {"proxies": [PROXY | {"cors": {"allow_origins": ["https://a.example.org"]}}]}),
     "Retries": (("proxies", 0, "retries"), {"proxies": [PROXY | {"retries": {}}]}),

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.config.records import Document, Endpoint, Route, Upstream
 
-_OF_THE_UPSTREAM = {field.name for field in fields(Upstream)} - {"name", "endpoints"}
+_OF_THE_UPSTREAM = {field.name for field in fields(Upstream)} - {"name", "endpoints", "rate_limits"}
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,15 @@ class Proxied:
     upstream: Upstream
 
     def having(self, **changes: Any) -> Proxied:
-        """The same with ``changes``: fields of either record; ``name`` is that of both, ``upstream`` the only URL."""
+        """The same with ``changes``: fields of either record; ``name`` is that of both, ``upstream`` the only URL,
+        ``upstream_rates`` the rate limits of the upstream."""
         name = changes.pop("name", self.route.name)
         endpoints = changes.pop("endpoints", self.upstream.endpoints)
         if (url := changes.pop("upstream", "")) != "":
             endpoints = (Endpoint(url),)
         of_upstream = {key: changes.pop(key) for key in _OF_THE_UPSTREAM & changes.keys()}
+        if "upstream_rates" in changes:
+            of_upstream["rate_limits"] = changes.pop("upstream_rates")
         return Proxied(
             replace(self.route, name=name, upstream=name, **changes),
             replace(self.upstream, name=name, endpoints=endpoints, **of_upstream),

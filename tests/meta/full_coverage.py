@@ -71,6 +71,7 @@ WHOLE = (
     "gateway/proxy/layers/fall_back.py",
     "gateway/proxy/layers/hedge.py",
     "gateway/proxy/layers/limit.py",
+    "gateway/proxy/layers/limit_attempts.py",
     "gateway/proxy/layers/limit_rate.py",
     "gateway/proxy/layers/retry.py",
     "gateway/proxy/layers/retry_within_budget.py",

@@ -190,9 +190,16 @@ async def test_a_connection_is_made_changed_and_deleted_with_its_action(api: Api
     await page.get_by_role("button", name="Edit").click()
     await expect(page.get_by_label("Token")).to_have_value("[REDACTED]")
     await page.get_by_label("Description").fill("Orders")
+    await page.locator("summary", has_text="Rate limits").click()
+    limits = page.get_by_label("Rate limits")
+    await limits.fill('[{"rate": 100, "per": 60, "key": "client"}]')
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator("[id='f-rate_limits-error']")).to_contain_text("must be all: a call of an action has no")
+    await limits.fill('[{"rate": 100, "per": 60}]')
     await press(page, "Save")
     saved = (await api.call("GET", "/connections/shop")).body
     assert (saved["description"], saved["record"]["version"]) == ("Orders", 2)
+    assert saved["record"]["settings"]["rate_limits"] == [{"rate": 100, "per": 60}]
     (stored,) = await api.store.connections.list()
     assert stored.value.definition.auth.token == "the-token"  # type: ignore[union-attr]
 

@@ -37,6 +37,7 @@ FULL = {
     "merge": "strict",
     "timeout_ms": 30000,
     "circuit_breaker": {"enabled": True},
+    "rate_limits": [{"rate": 100, "per": 60, "mode": "shadow"}],
 }
 
 

@@ -63,10 +63,10 @@ const shadowed = ({ health_mode: checks, ejection_mode: ejections }) => [
 ].filter(Boolean).join('');
 const shadow = ({ mode }) => (mode === 'shadow' ? ', in shadow' : '');
 
-// One of a proxy: what it admits, and what it holds.
+// One of a proxy, or of the upstream that it names: what it admits, and what it holds.
 function rateLimit(r) {
   const holds = r.key === 'all' ? `${r.left} left` : `${r.keys} of ${plural(r.max_keys, 'key')} known`;
-  return `${r.name}: ${r.rate}${r.unit === 'tokens' ? ' tokens of models' : ''} in ${seconds(r.per)}, ${r.burst} at once${shadow(r)}; ${holds}`;
+  return `${r.name}${r.of ? ` of ${r.of}` : ''}: ${r.rate}${r.unit === 'tokens' ? ' tokens of models' : ''} in ${seconds(r.per)}, ${r.burst} at once${shadow(r)}; ${holds}`;
 }
 
 export class Why {

@@ -27,6 +27,7 @@ from gateway.config.schema.protections import (
     TlsKey,
 )
 from gateway.config.schema.queue import Queue, QueueKey
+from gateway.config.schema.rate_limits import UpstreamRateLimitsKey
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, UpstreamUrl
 from gateway.config.schema.upstream import Upstream
@@ -123,6 +124,7 @@ class Connection(Section):
     max_concurrent: MaxConcurrent = 0
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
+    rate_limits: UpstreamRateLimitsKey = ()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
@@ -157,6 +159,7 @@ class Connection(Section):
             max_concurrent=self.max_concurrent,
             limiter=self.limiter,
             queue=self.queue,
+            rate_limits=self.rate_limits,
             circuit_breaker=self.circuit_breaker,
             timeout_config=self.timeout_config,
             tls=self.tls,

@@ -16,6 +16,7 @@ from gateway.config.schema.connections import MOST_BYTES, Name, Tenant, shared_n
 from gateway.config.schema.endpoints import Endpoint
 from gateway.config.schema.protections import CircuitBreaker, CircuitBreakerKey, Limiter, LimiterKey
 from gateway.config.schema.queue import Queue, QueueKey
+from gateway.config.schema.rate_limits import UpstreamRateLimitsKey
 from gateway.config.schema.section import Section
 from gateway.config.schema.types import Bytes, Listed, Requests
 from gateway.config.schema.upstream import Upstream
@@ -44,6 +45,7 @@ class ConnectorConnection(Section):
     """Most calls at a time, of all workers together; a worker opens as many connections at most."""
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
+    rate_limits: UpstreamRateLimitsKey = ()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
 
     def place(self) -> str:
@@ -91,6 +93,7 @@ class ConnectorConnection(Section):
             max_concurrent=self.max_concurrent,
             limiter=self.limiter,
             queue=self.queue,
+            rate_limits=self.rate_limits,
             circuit_breaker=self.circuit_breaker,
             http2="never",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -33,15 +33,19 @@ def _available(value: object, info: ValidationInfo) -> object:
     return value
 
 
-class RateLimit(Section):
-    """Token buckets: each key has a bucket of its own, which begins full. A request takes `rate_weight` tokens, or gets
-    429 `rate_limit` when there are not so many.
-    """
+def _one_for_all(text: str) -> str:
+    if text != "all":
+        raise ValueError(
+            "must be all: a call of an action has no caller, so that all have one bucket; limit callers by rate_limits "
+            "of a proxy"
+        )
+    return text
 
-    key: Annotated[str, AfterValidator(_rate_key)] = Field(examples=["client"])
-    """What has a bucket of its own: `all`: the proxy as a whole; `client`: the caller's address, of IPv6 its /64
-    network; `principal`: the authenticated caller, else the address; `header:NAME`: the value of a header field, all
-    requests without it together."""
+
+class _Buckets(Section):
+    """What all rate limits have in common."""
+
+    key: str
     rate: float = Field(gt=0, le=1_000_000, examples=[10])
     """Tokens that come in `per` seconds."""
     per: Seconds = Field(default=_RATE.per, gt=0, le=DAY * 31, examples=[60])
@@ -50,7 +54,22 @@ class RateLimit(Section):
     """Most tokens in a bucket, so the requests that may come at once. 0: as many as `rate`, rounded up."""
     name: str = Field(default=_RATE.name, pattern=r"^([A-Za-z0-9_.-]{1,32})?$", examples=["per-minute"])
     """The name in responses and explanations, by which the buckets are known again after a reload: up to 32 letters,
-    digits, `_`, `.` and `-`; no two of a proxy have the same. Empty: the key."""
+    digits, `_`, `.` and `-`; no two of a list have the same. Empty: the key."""
+    scope: Annotated[Literal["machine"], BeforeValidator(_available)] = Field(default=_RATE.scope, examples=["machine"])
+    """Who shares the buckets: all workers of this machine."""
+    mode: Mode = Field(default="enforce", examples=["shadow"])
+    """`enforce`, or `shadow`: what the limit would refuse is counted and logged, and is served."""
+
+
+class RateLimit(_Buckets):
+    """Token buckets: each key has a bucket of its own, which begins full. A request takes `rate_weight` tokens, or gets
+    429 `rate_limit` when there are not so many.
+    """
+
+    key: Annotated[str, AfterValidator(_rate_key)] = Field(examples=["client"])
+    """What has a bucket of its own: `all`: the proxy as a whole; `client`: the caller's address, of IPv6 its /64
+    network; `principal`: the authenticated caller, else the address; `header:NAME`: the value of a header field, all
+    requests without it together."""
     shared: bool = Field(default=_RATE.shared, examples=[True])
     """`true`: the buckets are those of all proxies that have a shared limit with this name, key and unit. Write the
     same numbers in all of them."""
@@ -59,8 +78,6 @@ class RateLimit(Section):
     )
     """Keys that have a bucket at the same time. When more come, the fullest buckets are forgotten first. With another
     number all buckets begin full."""
-    scope: Annotated[Literal["machine"], BeforeValidator(_available)] = Field(default=_RATE.scope, examples=["machine"])
-    """Who shares the buckets: all workers of this machine."""
     unit: Literal["requests", "tokens"] = Field(default=_RATE.unit, examples=["tokens"])
     """What is counted: `requests`, or the `tokens` of language models that responses report, of prompt and result
     together (the proxy needs `ai`). They are known when a response has ended and are taken then, `rate_weight` times
@@ -68,15 +85,32 @@ class RateLimit(Section):
     fields: Literal["auto", "always", "never"] = Field(default=_RATE.fields, examples=["never"])
     """Whether responses say what is left, in the fields `RateLimit` and `RateLimit-Policy`. `auto`: unless the key is
     `all`, because there it would tell each caller how many others come."""
-    mode: Mode = Field(default="enforce", examples=["shadow"])
-    """`enforce`, or `shadow`: what the limit would refuse is counted and logged, and is served."""
 
     def record(self) -> records.RateLimit:
         return record_of(records.RateLimit, self)
 
 
-def _each_with_a_name(limits: tuple[RateLimit, ...]) -> tuple[RateLimit, ...]:
-    names = [limit.record().shown_name for limit in limits]
+class UpstreamRateLimit(_Buckets):
+    """A token bucket, which begins full. Each attempt that goes to the upstream takes a token, or ends with 429
+    `rate_limit` when there is none.
+    """
+
+    key: Annotated[str, AfterValidator(_one_for_all)] = Field(
+        default="all", examples=["all"], json_schema_extra={"const": "all"}
+    )
+    """`all`: there is one bucket, for all that goes there."""
+
+    def record(self) -> records.RateLimit:
+        return records.RateLimit(
+            self.key, self.rate, self.per, self.burst, self.name, scope=self.scope, fields="never", mode=self.mode
+        )
+
+
+_B = TypeVar("_B", bound=_Buckets)
+
+
+def _each_with_a_name(limits: tuple[_B, ...]) -> tuple[_B, ...]:
+    names = [limit.name or limit.key for limit in limits]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"two limits have the name {twice}; give each a name of its own")
@@ -119,4 +153,17 @@ RateWeightKey = Annotated[
         json_schema_extra=in_group("Rate limits") | {"x-unit": "tokens"},
     ),
     AfterValidator(_within_each_burst),
+]
+UpstreamRateLimitsKey = Annotated[
+    Listed[UpstreamRateLimit],
+    Field(
+        max_length=8,
+        title="Rate limits",
+        examples=[[{"rate": 100, "per": 60}]],
+        description="How many attempts may go there in a time, of all proxies and actions together: retries, hedges "
+        "and pages are attempts too. An attempt must be admitted by all limits of the list, and one that a limit "
+        "rejects takes nothing from the others. Empty: no limit.",
+        json_schema_extra=in_group("Rate limits"),
+    ),
+    AfterValidator(_each_with_a_name),
 ]

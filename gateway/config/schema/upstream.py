@@ -34,6 +34,7 @@ from gateway.config.schema.protections import (
     without_h2c,
 )
 from gateway.config.schema.queue import Queue, QueueKey
+from gateway.config.schema.rate_limits import UpstreamRateLimitsKey
 from gateway.config.schema.records import record_of
 from gateway.config.schema.section import Section
 
@@ -61,6 +62,7 @@ class Upstream(Section):
     limiter: LimiterKey = Limiter()
     queue: QueueKey = Queue()
     capacity: CapacityKey = NO_CAPACITY
+    rate_limits: UpstreamRateLimitsKey = ()
     circuit_breaker: CircuitBreakerKey = CircuitBreaker()
     timeout_config: TimeoutConfigKey = TimeoutConfig()
     tls: TlsKey = None
@@ -88,6 +90,7 @@ class Upstream(Section):
             self,
             name=named(self.name),
             endpoints=tuple(endpoint.record() for endpoint in self.endpoints),
+            rate_limits=tuple(limit.record() for limit in self.rate_limits),
             timeouts=record_of(records.Timeouts, self.timeout_config),
             tls=records.UpstreamTls() if self.tls is None else self.tls.record(),
         )

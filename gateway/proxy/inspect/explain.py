@@ -5,14 +5,14 @@ Everything here is read, nothing is counted for it: an explanation costs the dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from gateway.config.records import Missing, Route
 from gateway.config.records import Upstream as Settings
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.hedge import Carrier
 from gateway.core.message import VERSIONS
-from gateway.errors import OVERLOADED
+from gateway.errors import OVERLOADED, RATE_LIMIT
 from gateway.ipc.explanation import (
     AiView,
     BreakerView,
@@ -75,7 +75,7 @@ def explain(served: Served, live: Iterable[Exchange], now: float, epoch: float, 
         else _queue(limiter, settings, _rank(served)),
         "breaker": _breaker(best or own, own, now, epoch),
         "upstream_breaker": None if best is None else _breaker(own, own, now, epoch),
-        "rates": [] if served.rates is None else [_rate(served.rates, at) for at in range(len(served.rates.settings))],
+        "rates": [_rate(rule, at) for rule in served.rules for at in range(len(rule.settings))],
         "fallback": _fallback(served),
         "stream": _stream(served.settings, running, now) if served.settings.stream.watches else None,
         "retries": _retries(served, running) if served.settings.retries.active else None,
@@ -146,6 +146,7 @@ def _rate(rule: RateRule, at: int) -> RateView:
     counts = limit.buckets.store.table.counts
     return {
         "name": limit.name,
+        "of": rule.of,
         "key": settings.key,
         "mode": settings.mode,
         "rate": settings.rate,
@@ -221,7 +222,8 @@ def holder(ex: Exchange, now: float) -> Holder:
 
 
 def _verdict(served: Served) -> tuple[str, str, str]:
-    """Missing values come first, then rate limits, the limiter and the breaker, as in the pipeline."""
+    """Missing values come first, then rate limits, the limiter, the breaker and the rate limits of the upstream, as in
+    the pipeline."""
     upstream = served.upstream
     settings, limiter = upstream.settings, upstream.limiter
     if missing := _missing(served.settings):
@@ -233,10 +235,8 @@ def _verdict(served: Served) -> tuple[str, str, str]:
         )
     notes: list[str] = []
     waits = ""
-    for sentence, shadow in [] if served.rates is None else _used_up(served.rates):
-        if not shadow:
-            return "refuse", "rate_limit", sentence
-        notes.append(f"without the rate limit's shadow mode: {sentence}")
+    if sentence := _used_up(served.rates, notes):
+        return "refuse", RATE_LIMIT.code, sentence
     if limiter is not None and not limiter.available:
         verdict, reason, sentence = _full(limiter, settings, _rank(served))
         if settings.limiter.mode == "shadow":
@@ -249,6 +249,8 @@ def _verdict(served: Served) -> tuple[str, str, str]:
     if fenced is not None:
         verdict, reason, sentence = fenced
         return verdict, reason, f"{waits}; then {sentence}" if waits else sentence
+    if sentence := _used_up(served.upstream_rates, notes):
+        return "refuse", RATE_LIMIT.code, f"{waits}; then {sentence}" if waits else sentence
     if waits:
         return "wait", "", waits
     if upstream.group is not None and upstream.group.panicking:
@@ -265,15 +267,21 @@ def _missing(settings: Route) -> list[str]:
     return sorted({f"{{{part.reference}}}" for part in parts if isinstance(part, Missing)})
 
 
-def _used_up(rule: RateRule) -> Iterator[tuple[str, bool]]:
-    """Of the limits for all that would refuse any caller: a sentence, and whether it is in shadow mode."""
-    machine = rule.machine
-    for at, limit in enumerate(machine.limits):
+def _used_up(rule: RateRule | None, notes: list[str]) -> str:
+    """A sentence for the first of the limits for all that would refuse any caller; empty: none would. What those in
+    shadow mode would do before it is added to ``notes``."""
+    for at, limit in enumerate(() if rule is None else rule.machine.limits):
+        assert rule is not None
+        machine = rule.machine
         if rule.settings[at].key == "all" and (wait := limit.wait(rule.key_of_all, machine.weight, machine.clock())):
-            has = f"the rate limit {limit.name} has {rule.left(at)} of {limit.burst} tokens"
+            of = f" of {rule.of}" if rule.of else ""
+            has = f"the rate limit {limit.name}{of} has {rule.left(at)} of {limit.burst} tokens"
             takes = "a request needs one" if limit.late else f"a request takes {machine.weight}"
-            later = f"{takes}; try again in {wait:.1f} s"
-            yield f"a request would be refused (429 rate_limit): {has}, and {later}", limit.shadow
+            sentence = f"a request would be refused (429 rate_limit): {has}, and {takes}; try again in {wait:.1f} s"
+            if not limit.shadow:
+                return sentence
+            notes.append(f"without the rate limit's shadow mode: {sentence}")
+    return ""
 
 
 def _rank(served: Served) -> Rank:

@@ -66,10 +66,10 @@ def open_since(upstream: Upstream | None) -> float:
 
 
 def gauges(
-    upstream: Upstream | None, live: int, tunnels: int = 0, rates: RateRule | None = None
+    upstream: Upstream | None, live: int, tunnels: int = 0, rates: Sequence[RateRule] = ()
 ) -> tuple[tuple[int, int], ...]:
     """(cell of `families.PROXY`, value) of each gauge. ``tunnels``: how many of the ``live`` exchanges are some.
-    ``rates``: the rate limits of the proxy.
+    ``rates``: the rate limits of the proxy, and of its upstream.
 
     ``upstream`` is None for a proxy that is switched off: ``live`` exchanges still run, and all else is 0. What its
     limiter, queue, breaker and pool showed last is no longer true of it, because they are gone or serve other proxies.
@@ -111,7 +111,7 @@ def gauges(
 
 
 def stance(
-    upstream: Upstream | None, live: int, tunnels: int = 0, rates: RateRule | None = None
+    upstream: Upstream | None, live: int, tunnels: int = 0, rates: Sequence[RateRule] = ()
 ) -> tuple[object, ...] | None:
     """All that `gauges` depend on, which is cheaper to read than they are; None: it would be too much.
 
@@ -119,7 +119,7 @@ def stance(
     """
     if upstream is None:
         return live, tunnels
-    if rates is not None or len(upstream.endpoints) != 1 or upstream.group is not None:
+    if rates or len(upstream.endpoints) != 1 or upstream.group is not None:
         return None  # a front door for MCP has no endpoint
     (endpoint,) = upstream.endpoints
     pool, breaker, limiter = endpoint.pool, upstream.gate, upstream.limiter
@@ -176,12 +176,13 @@ def counts(upstream: Upstream) -> tuple[tuple[int, int], ...]:
     )
 
 
-def _rate_keys(rates: RateRule | None) -> Iterable[tuple[int, int]]:
-    if rates is None:
+def _rate_keys(rates: Sequence[RateRule]) -> Iterable[tuple[int, int]]:
+    if not rates:
         return _NO_KEYS
     held = [0] * len(KINDS)
-    for kind, limit in zip(rates.kinds, rates.machine.limits, strict=True):
-        held[kind] += limit.buckets.store.table.counts[HELD]
+    for rule in rates:
+        for kind, limit in zip(rule.kinds, rule.machine.limits, strict=True):
+            held[kind] += limit.buckets.store.table.counts[HELD]
     return enumerate(held, families.RATE_KEYS)
 
 

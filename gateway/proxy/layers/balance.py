@@ -12,7 +12,7 @@ from typing import Final
 from gateway.core.exchange import SWITCHED, Exchange
 from gateway.core.layer import Handler
 from gateway.core.outcome import Outcome
-from gateway.errors import BREAKER_OPEN, NO_HEALTHY_ENDPOINT, GatewayError
+from gateway.errors import BREAKER_OPEN, NO_HEALTHY_ENDPOINT, RATE_LIMIT, GatewayError
 from gateway.policy.group import Group
 from gateway.policy.member import Member
 from gateway.proxy.layers.break_circuit import FAILURES, judged
@@ -55,7 +55,7 @@ def balance(group: Group, chains: Mapping[Member, Handler], key: Key, failures: 
             if error.reason is BREAKER_OPEN and ex.attempts == attempts:
                 made = False
                 return error
-            outcome = judged(ex, error)[0]
+            outcome, made = judged(ex, error)[0], error.reason is not RATE_LIMIT
             raise
         except asyncio.CancelledError as cancelled:  # a name of its own, because mypyc gives a name one type
             outcome = judged(ex, cancelled)[0]

@@ -20,13 +20,16 @@ from gateway.proxy.rate_keys import hashed, key_of, kind_of
 
 
 class RateRule:
-    """The rate limits of a proxy: the machine, where its keys come from, and what responses say."""
+    """The rate limits of a proxy, or of an upstream: the machine, where its keys come from, and what responses say."""
 
-    __slots__ = ("_keys", "_seed", "kinds", "machine", "policy", "settings", "shown")
+    __slots__ = ("_keys", "_seed", "kinds", "machine", "of", "policy", "settings", "shown")
 
-    def __init__(self, settings: Sequence[records.RateLimit], machine: RateLimits, seed: bytes) -> None:
-        """``settings``: those of ``machine.limits``, in the same order. ``seed``: as `gateway.policy.stores.Stores`."""
+    def __init__(self, settings: Sequence[records.RateLimit], machine: RateLimits, seed: bytes, of: str = "") -> None:
+        """``settings``: those of ``machine.limits``, in the same order. ``seed``: as `gateway.policy.stores.Stores`.
+        ``of``: the name of the upstream; empty: they are a proxy's.
+        """
         self.settings = settings
+        self.of = of
         self.machine = machine
         self.kinds = tuple(kind_of(limit.key) for limit in settings)
         self._seed = seed
@@ -50,6 +53,15 @@ class RateRule:
         """The hashes of its keys, one for each limit."""
         seed = self._seed
         return [hashed(seed, key(ex)) for key in self._keys]
+
+    def error(self, rejection: Rejection) -> GatewayError:
+        """What a rejected request ends with."""
+        limits = [self.machine.limits[at] for at in rejection.limits if not self.machine.limits[at].shadow]
+        what = "tokens were used" if all(limit.late for limit in limits) else "requests came"
+        details = f"Too many {what} for the rate limit {' and '.join([limit.name for limit in limits])}"
+        if self.of:
+            details += f" of {self.of}"
+        return GatewayError(RATE_LIMIT, details, retry_after=rejection.retry_after)
 
 
 def _is_shown(limit: records.RateLimit) -> bool:
@@ -115,7 +127,7 @@ def limit_rate(rule: RateRule | None) -> Layer:
                 return next_handler(ex)
             ex.quota = Answer(rule, keys, rejection)
             if rejection.wait:
-                raise GatewayError(RATE_LIMIT, _details(machine, rejection), retry_after=rejection.retry_after)
+                raise rule.error(rejection)
             ex.shadow = ex.shadow or RATE_LIMIT.code
             return next_handler(ex)
 
@@ -129,9 +141,3 @@ def limit_rate(rule: RateRule | None) -> Layer:
         return handle_and_charge if machine.late else handle
 
     return layer
-
-
-def _details(machine: RateLimits, rejection: Rejection) -> str:
-    limits = [machine.limits[at] for at in rejection.limits if not machine.limits[at].shadow]
-    what = "tokens were used" if all(limit.late for limit in limits) else "requests came"
-    return f"Too many {what} for the rate limit {' and '.join([limit.name for limit in limits])}"

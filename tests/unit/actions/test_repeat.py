@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any, cast
 
 import pytest
 
@@ -116,6 +117,25 @@ async def test_refusals_of_our_own_are_final(reason: errors.Reason) -> None:
     with pytest.raises(GatewayError) as caught:
         await stage.run()
     assert (caught.value.reason, stage.running.error, patience.asked) == (reason, caught.value, [])
+
+
+async def test_a_call_waits_for_a_token_of_the_connection_and_looks_like_one_that_was_not_refused() -> None:
+    policy = Policy([4.0, None])
+    stage = Stage(Below([GatewayError(errors.RATE_LIMIT, retry_after=4), 200]), policy)
+    stage.ex.quota = cast(Any, object())
+    await stage.run()
+    assert policy.asked == [(1, "429", 4.0), (2, "200", None)]
+    assert (stage.slept, stage.ex.status, stage.ex.failures, stage.ex.quota) == ([4.0], 200, ("429",), None)
+
+
+@pytest.mark.parametrize("pause", [None, 3.9, 60.0])
+async def test_a_call_that_cannot_wait_long_enough_for_a_token_ends_at_once(pause: float | None) -> None:
+    """The policy does not wait at all, not so long, or longer than the call may take."""
+    error = GatewayError(errors.RATE_LIMIT, retry_after=4)
+    stage = Stage(Below([error]), Policy([pause]), seconds=60.0)
+    with pytest.raises(GatewayError) as caught:
+        await stage.run()
+    assert (caught.value, stage.running.error, stage.slept) == (error, error, [])
 
 
 async def test_without_patience_one_attempt_is_all() -> None:

@@ -127,7 +127,8 @@ def test_each_rate_limit_has_a_line() -> None:
     known = limit | {"max_keys": 100, "keys": 7, "forgotten": 0, "left": -1}
     of_all = known | {"name": "total", "key": "all", "mode": "shadow", "left": 3}
     of_tokens = known | {"unit": "tokens"}
-    text = upstream_text(FOUND | {"rates": [known, known | {"forgotten": 2}, of_all, of_tokens]})
+    of_shop = of_all | {"of": "connection/shop"}
+    text = upstream_text(FOUND | {"rates": [known, known | {"forgotten": 2}, of_all, of_tokens, of_shop]})
     first, *lines, _ = text.splitlines()
     assert first == upstream_text(FOUND).splitlines()[0]
     numbers = "10 in 60 s, at most 20 at once, a request takes 1"
@@ -136,6 +137,7 @@ def test_each_rate_limit_has_a_line() -> None:
         f"  rate limit client (enforce): {numbers}; 7 of 100 keys, 2 forgotten for lack of room",
         f"  rate limit total (shadow): {numbers}; 3 left",
         f"  rate limit client (enforce): {numbers.replace('a request', 'each token of a response')}; 7 of 100 keys",
+        f"  rate limit total of connection/shop (shadow): {numbers.replace('a request', 'an attempt')}; 3 left",
     ]
 
 

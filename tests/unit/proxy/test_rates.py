@@ -6,7 +6,7 @@ import pytest
 from unit.page.stage import page_stage
 from unit.scene import Clock
 
-from gateway.config.records import RateLimit, Route
+from gateway.config.records import RateLimit, Route, Upstream
 from gateway.page.layout import ORDER
 from gateway.page.lone import ALONE, LoneStores, following
 from gateway.policy.stores import MemoryStores
@@ -131,3 +131,38 @@ def test_what_ends_after_its_limit_is_gone_charges_nothing(rates: Rates) -> None
     before.machine.charge([7], 100)
     assert store.table.counts[0] == 0
     assert not used_up(rule(rates, route(TOKENS)))
+
+
+ALL = RateLimit("all", 2.0, per=60.0)
+
+
+def upstream(name: str = "connection/shop", limit: RateLimit = ALL) -> Upstream:
+    return Upstream(f"upstream {name}", (), rate_limits=(limit,))
+
+
+def takes(rates: Rates, of: Upstream) -> bool:
+    """Whether there was a token, which is taken."""
+    rule = rates.of_upstream(of)
+    assert rule is not None
+    return rule.machine.try_take([rule.key_of_all]) is None
+
+
+def test_an_upstream_without_limits_has_none(rates: Rates) -> None:
+    assert rates.of_upstream(Upstream("upstream u", ())) is None
+
+
+def test_all_who_go_to_an_upstream_take_from_its_bucket_alone(rates: Rates) -> None:
+    assert [takes(rates, upstream()) for _ in range(3)] == [True, True, False]
+    assert takes(rates, upstream("connection/other/shop"))
+    mine = rule(rates, route(ALL, name="upstream"))
+    assert mine.machine.try_take([mine.key_of_all]) is None, "a proxy has its own, whatever its name"
+
+
+def test_the_bucket_of_an_upstream_outlives_a_reload_and_not_the_upstream(rates: Rates) -> None:
+    assert [takes(rates, upstream()) for _ in range(2)] == [True, True]
+    fewer = upstream(limit=replace(ALL, rate=1.0))
+    rates.adopt([], [fewer])
+    assert not takes(rates, fewer)
+    rates.adopt([], [upstream("connection/renamed")])
+    assert list(rates._buckets) == [], "one that was never asked has none, and the other is forgotten"
+    assert [takes(rates, upstream()) for _ in range(3)] == [True, True, False]

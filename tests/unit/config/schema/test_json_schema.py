@@ -105,6 +105,7 @@ MINIMAL: dict[str, dict[str, Any]] = {
     "Upstream": {"name": "u", "endpoints": [{"url": "http://h"}]},
     "Endpoint": {"url": "http://h"},
     "RateLimit": {"key": "all", "rate": 1},
+    "UpstreamRateLimit": {"rate": 1},
     "Listener": {"address": "127.0.0.1:1"},
     "Tls": {"certificates": [{"cert": "a.pem", "key": "a.key"}]},
     "Certificate": {"cert": "a.pem", "key": "a.key"},

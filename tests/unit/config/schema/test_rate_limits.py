@@ -1,7 +1,12 @@
 import pytest
 from pydantic import ValidationError
 
+from gateway.config import records
+from gateway.config.schema.connections import Connection
 from gateway.config.schema.proxy import Proxy
+from gateway.config.schema.section import Section
+from gateway.config.schema.sql import SqlConnection
+from gateway.config.schema.upstream import Upstream
 
 PLAIN = {"name": "a", "path": "/a", "upstream": "http://h"}
 
@@ -45,3 +50,49 @@ def test_a_limit_of_tokens_takes_any_weight(vendor: str) -> None:
     of_requests = {"key": "all", "rate": 100}
     with pytest.raises(ValidationError, match="limit all holds 100"):
         Proxy.model_validate(PLAIN | {"ai": vendor, "rate_limits": [*limits, of_requests], "rate_weight": 500})
+
+
+@pytest.mark.parametrize(
+    ("limits", "hint"),
+    [
+        ([{"rate": 1, "key": "client"}], "must be all: a call of an action has no caller"),
+        ([{"rate": 1, "key": "header:X-Team"}], "must be all: a call of an action has no caller"),
+        ([{"rate": 1, "scope": "fleet"}], "fleet is not available yet; remove scope"),
+        ([{"rate": 1}, {"rate": 2}], "two limits have the name all"),
+        ([{"rate": 1, "shared": True}], "Extra inputs"),
+        ([{"rate": 1, "unit": "tokens"}], "Extra inputs"),
+        ([{"per": 60}], "Field required"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("section", "plain"),
+    [
+        (Connection, {"base_url": "http://h"}),
+        (SqlConnection, {"kind": "sql", "url": "sqlite:///a.db"}),
+        (Upstream, {"name": "u", "endpoints": [{"url": "http://h"}]}),
+    ],
+)
+def test_a_limit_of_an_upstream_that_cannot_be_meant_is_refused(
+    section: type[Section], plain: dict[str, object], limits: list[dict[str, object]], hint: str
+) -> None:
+    with pytest.raises(ValidationError, match=hint):
+        section.model_validate(plain | {"rate_limits": limits})
+
+
+def test_a_limit_of_an_upstream_is_one_bucket_of_which_callers_hear_nothing() -> None:
+    limits = [{"rate": 100, "per": 60, "burst": 20, "name": "minute"}, {"rate": 1, "mode": "shadow"}]
+    made = Upstream.model_validate({"name": "u", "endpoints": [{"url": "http://h"}], "rate_limits": limits})
+    minute = records.RateLimit("all", 100, 60, 20, "minute", fields="never")
+    assert made.record().rate_limits == (minute, records.RateLimit("all", 1, fields="never", mode="shadow"))
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        Connection.model_validate({"base_url": "http://h", "rate_limits": [{"rate": 5}]}),
+        SqlConnection.model_validate({"kind": "sql", "url": "sqlite:///a.db", "rate_limits": [{"rate": 5}]}),
+    ],
+)
+def test_the_limits_of_a_connection_are_those_of_its_upstream(connection: Connection | SqlConnection) -> None:
+    (limit,) = connection.upstream("shop").record().rate_limits
+    assert (limit.key, limit.rate, limit.shown_name) == ("all", 5.0, "all")

@@ -32,6 +32,7 @@ from gateway.policy.member import Member
 from gateway.policy.stores import MemoryStores
 from gateway.policy.waiting_line import LOW, NORMAL, Rank
 from gateway.proxy.inspect.explain import explain, holder, phase
+from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.rates import Rates
 from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
@@ -537,12 +538,12 @@ def test_rate_limits_tell_what_they_hold_and_the_one_of_all_what_would_happen() 
     found = scene.told()
     assert found["rates"] == [
         {
-            "name": "total", "key": "all", "mode": "enforce", "rate": 1.0, "per": 1.0, "burst": 2, "unit": "requests",
-            "weight": 2,
+            "name": "total", "of": "", "key": "all", "mode": "enforce", "rate": 1.0, "per": 1.0, "burst": 2,
+            "unit": "requests", "weight": 2,
             "max_keys": 100_000, "keys": 1, "forgotten": 0, "left": 0,
         },
         {
-            "name": "client", "key": "client", "mode": "shadow", "rate": 5.0, "per": 10.0, "burst": 5,
+            "name": "client", "of": "", "key": "client", "mode": "shadow", "rate": 5.0, "per": 10.0, "burst": 5,
             "unit": "requests", "weight": 2,
             "max_keys": 100_000, "keys": 1, "forgotten": 0, "left": -1,
         },
@@ -564,6 +565,56 @@ def test_a_rate_limit_in_shadow_mode_is_a_note() -> None:
     found = scene.told()
     assert found["verdict"] == "admit"
     assert "without the rate limit's shadow mode: a request would be refused (429 rate_limit)" in found["sentence"]
+
+
+def limited(scene: Scene, *limits: RateLimit) -> RateRule:
+    """Let the upstream of ``scene`` have these rate limits."""
+    upstream = replace(scene.served.upstream.settings, name="upstream connection/shop", rate_limits=limits)
+    rule = Rates(MemoryStores(), scene.clock).of_upstream(upstream)
+    assert rule is not None
+    scene.served = replace(scene.served, upstream_rates=rule)
+    return rule
+
+
+def test_the_rate_limits_of_an_upstream_name_it() -> None:
+    scene = Scene()
+    rule = limited(scene, RateLimit("all", 100.0, per=60.0, burst=1))
+    found = scene.told()
+    assert (found["verdict"], [(each["name"], each.get("of"), each["left"]) for each in found["rates"]]) == (
+        "admit",
+        [("all", "connection/shop", 1)],
+    )
+    rule.machine.try_take([rule.key_of_all])
+    found = scene.told()
+    assert (found["verdict"], found["reason"], found["rates"][0]["left"]) == ("refuse", "rate_limit", 0)
+    assert found["sentence"] == (
+        "a request would be refused (429 rate_limit): the rate limit all of connection/shop has 0 of 1 tokens, and a "
+        "request takes 1; try again in 0.6 s"
+    )
+
+
+def test_the_breaker_is_asked_before_the_rate_limits_of_the_upstream_and_the_queue_before_both() -> None:
+    fuse, _ = breaker()
+    scene = Scene(limit=1, places=1, breaker=fuse)
+    rule = limited(scene, RateLimit("all", 1.0))
+    rule.machine.try_take([rule.key_of_all])
+    assert scene.limiter is not None
+    scene.limiter.try_acquire()
+    found = scene.told()
+    assert (found["verdict"], found["reason"]) == ("refuse", "rate_limit")
+    assert "would wait as number 1" in found["sentence"]
+    assert "; then a request would be refused (429 rate_limit)" in found["sentence"]
+    fail(fuse, 2)
+    assert scene.told()["reason"] == "breaker_open"
+
+
+def test_a_rate_limit_of_an_upstream_in_shadow_mode_is_a_note() -> None:
+    scene = Scene()
+    rule = limited(scene, RateLimit("all", 1.0, mode="shadow"))
+    rule.machine.try_take([rule.key_of_all])
+    found = scene.told()
+    assert found["verdict"] == "admit"
+    assert "shadow mode: a request would be refused (429 rate_limit): the rate limit all of conn" in found["sentence"]
 
 
 def with_fallback(scene: Scene, fallback: Fallback, second: Scene | None = None) -> Explanation:

@@ -132,11 +132,14 @@ def test_a_proxy_that_is_switched_off_has_the_same_gauges_and_only_what_still_ru
 def test_keys_are_counted_by_their_kind() -> None:
     limits = RateLimit("client", 9.0), RateLimit("client", 9.0, name="b"), RateLimit("header:x", 9.0)
     rule = Rates(MemoryStores()).of(Route("p", "/", "p", rate_limits=limits))
+    of_upstream = Rates(MemoryStores()).of_upstream(upstream(upstream_rates=(RateLimit("all", 9.0),)).settings)
     assert rule is not None
+    assert of_upstream is not None
     for key in (1, 2, 3):
         rule.machine.try_take([key, key, 7])
-    shown = dict(gauges(upstream(), 0, rates=rule))
-    assert [shown[families.RATE_KEYS + kind] for kind in range(4)] == [0, 6, 0, 1]
+        of_upstream.machine.try_take([of_upstream.key_of_all])
+    shown = dict(gauges(upstream(), 0, rates=[rule, of_upstream]))
+    assert [shown[families.RATE_KEYS + kind] for kind in range(4)] == [1, 6, 0, 1]
 
 
 async def test_whenever_gauges_change_so_does_what_they_depend_on() -> None:
@@ -171,7 +174,7 @@ async def test_whenever_gauges_change_so_does_what_they_depend_on() -> None:
 def test_several_endpoints_and_rate_limits_are_looked_at_each_time() -> None:
     shown = upstream()
     assert stance(shown, 0) is not None
-    assert stance(shown, 0, rates=cast(Any, object())) is None
+    assert stance(shown, 0, rates=[cast(Any, object())]) is None
     assert stance(replace(shown, group=cast(Any, object())), 0) is None
     assert stance(replace(shown, endpoints=()), 0) is None
     assert counts(shown) == ()

@@ -39,6 +39,10 @@ def rejected(ex: Exchange) -> None:
     raise GatewayError(errors.BREAKER_OPEN, retry_after=7)
 
 
+def limited(ex: Exchange) -> None:
+    raise GatewayError(errors.RATE_LIMIT, retry_after=7)
+
+
 class LayerScene(GroupScene):
     """A layer above attempt chains that end as they are told, by the name of the endpoint."""
 
@@ -123,6 +127,13 @@ class TestLayer:
         await scene.handle(ex)
         assert (scene.asked, ex.status, ex.tried) == (["a", "b"], 200, ())
         assert [(member.attempts, member.in_flight) for member in scene.members] == [(0, 0), (1, 0)]
+
+    async def test_a_rate_limit_of_the_upstream_ends_it_and_is_no_attempt(self) -> None:
+        scene = LayerScene(limited, limited)
+        ex = exchange()
+        assert (await scene.failing(ex)).reason is errors.RATE_LIMIT
+        assert (len(scene.asked), ex.tried, scene.in_flight) == (1, (), 0)
+        assert [(each.attempts, each.failures, each.ignored) for each in scene.members] == [(0, 0, 0)] * 2
 
     async def test_the_breakers_of_all_reject_it(self) -> None:
         scene = LayerScene(rejected, rejected, rejected)
