@@ -14,6 +14,7 @@ import pytest
 from harness.answers import json_answer
 from harness.upstream import Upstream
 
+from gateway.actions.multipart import TYPE, encode
 from gateway.config.load import load
 from gateway.ipc.calls import Asked
 from gateway.workers.local_plane import LocalPlane
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.timeout(120)
 LIBRARY = Path(__file__).parents[1] / "data" / "library.yaml"
 ENV = {"LIB_KEY": "k-1", "LIB_BOTH_USERNAME": "me", "LIB_BOTH_PASSWORD": "pass", "LIB_FLOW": "t-1"}
 BOOK = {"title": "T", "sequel": {"title": "U", "price": None}, "author": {"name": "A"}}
+FILES = {"cover": {"base64": "iVBORw==", "filename": "c.png"}, "inside": [{"text": "1"}, {"text": "2"}]}
 CALLS = (
     ("listBooks", {"limit": 5, "ids": [1, 2], "filter_title": "a&b", "tags": "x,y", "X-Tenant": "t"}),
     ("listBooks", {"limit": 5}),
@@ -33,6 +35,7 @@ CALLS = (
     ("note", {"body": "# A note {with} braces"}),
     ("export", {"ticket": "77"}),
     ("clear", {}),
+    ("replace-covers", {"of": "b-1", **FILES}),
 )
 SENT = (
     (
@@ -56,6 +59,11 @@ SENT = (
     ),
     (b"GET /v1/export", {"authorization": "Bearer t-1", "cookie": "ticket=77"}, b""),
     (b"DELETE /v1/covers", {}, b""),
+    (
+        b"PUT /v1/covers",
+        {"content-type": TYPE},
+        encode({**FILES, "of": "b-1"}),
+    ),
 )
 REJECTED = (
     ("listBooks", {"limit": 0}),
@@ -65,6 +73,10 @@ REJECTED = (
     ("add-a-book", {"body": {"title": "T"}, "more": 1}),
     ("put-books-book.id-part", {"book_id": "b", "part": "x"}),
     ("login", {"scope": []}),
+    ("replace-covers", {"of": "b"}),
+    ("replace-covers", {"of": "b", "cover": "text"}),
+    ("replace-covers", {"of": "b", "cover": {"filename": "no content"}}),
+    ("replace-covers", {"of": "b", "cover": {"text": "a"}, "inside": ["text"]}),
 )
 """Inputs that do not fit the schemas of the description, also inside of what refers to itself."""
 
@@ -85,9 +97,9 @@ async def test_imported_actions_call_the_api_that_is_described(tmp_path: Path, u
         run, "action", "import-openapi", str(tmp_path / "library.yaml"), "--connection", "lib", "--output", str(config)
     )
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.endswith(f"4 connections, 7 actions; set {', '.join(ENV)}\n")
+    assert done.stderr.endswith(f"4 connections, 8 actions; set {', '.join(ENV)}\n")
     checked = await asyncio.to_thread(run, "check", "--config", str(config))
-    assert (checked.returncode, "4 connections, 7 actions" in checked.stdout) == (0, True)
+    assert (checked.returncode, "4 connections, 8 actions" in checked.stdout) == (0, True)
     plane = LocalPlane()
     try:
         await plane.apply(replace(load(config, ENV), listen=(), access_log=None))

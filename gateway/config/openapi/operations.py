@@ -16,7 +16,8 @@ _PLACE: Final = re.compile(r"\{([^{}]*)\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _OURS: Final = frozenset(("accept", "content-type", "authorization"))
 """Header fields that are no parameters (OpenAPI 3.1.0, Parameter Object)."""
-_FORM: Final = "application/x-www-form-urlencoded"
+_FORMS: Final = {"application/x-www-form-urlencoded": "form", "multipart/form-data": "multipart"}
+"""Those that can be sent, the preferred first, by the names that a body of an action has for them."""
 
 
 class NotCallableError(ValueError):
@@ -156,8 +157,8 @@ class Operation:
             if json_kind not in ("", "application/json"):
                 body["content_type"] = str(kinds[json_kind])
             self._add_whole(made, body, content[kinds[chosen]], node, required=required)
-        elif _FORM in kinds:
-            self._add_form(made, content[kinds[_FORM]])
+        elif form := next((each for each in _FORMS if each in kinds), ""):
+            self._add_form(made, _FORMS[form], content[kinds[form]], required=required)
         elif text_kind:
             body = {"type": "text", "content_type": str(kinds[text_kind])}
             self._add_whole(made, body, {"schema": {"type": "string"}}, node, required=True)
@@ -178,25 +179,62 @@ class Operation:
         )
         made.body = {**body, "value": f"{{{own}}}"}
 
-    def _add_form(self, made: _Made, media: object) -> None:
-        """Each member of the form is a value of the input."""
+    def _add_form(self, made: _Made, form: str, media: object, *, required: bool) -> None:
+        """Each member of the form is a value of the input. ``form``: one of `_FORMS`."""
         where = f"{self._where}/requestBody"
         schema, _ = self._source.resolved(self._source.mapping(media, where).get("schema"), where)
         found = self._source.mapping(schema, where)
         members = self._source.mapping(found.get("properties"), f"{where}/properties")
+        if form == "multipart" and not members:
+            if required:
+                raise NotCallableError("its body is multipart/form-data, and the description names no part of it")
+            self._remarks.append(f"{self._where}: its body (multipart/form-data) is left out: its parts have no names")
+            return
         listed = found.get("required")
         value: dict[str, str] = {}
         for name, member in members.items():
-            converted = self._schemas.converted(member, f"{where}/properties/{name}")
-            inner, _ = self._source.resolved(member, where)
-            if kind(inner) == "object" or not isinstance(converted, dict):
+            converted = self._member(member, f"{where}/properties/{name}", files=form == "multipart")
+            if converted is None:
                 self._remarks.append(f"{self._where}: {name} of the form is left out, because it is an object")
                 continue
             own = made.name(str(name))
-            required = isinstance(listed, list) and name in listed
-            made.parameters.append(_entry(own, converted, "", required=required))
+            needed = isinstance(listed, list) and name in listed
+            made.parameters.append(_entry(own, converted, "", required=needed))
             value[str(name)] = f"{{{own}}}"
-        made.body = {"type": "form", "value": value}
+        made.body = {"type": form, "value": value}
+
+    def _member(self, member: object, where: str, *, files: bool) -> dict[str, Any] | None:
+        """The schema of a member of a form; None: it is left out. ``files``: a member may be a file, or a list of
+        them."""
+        inner, _ = self._source.resolved(member, where)
+        if files and isinstance(inner, Mapping):
+            said = {"description": str(inner["description"])} if inner.get("description") else {}
+            items, _ = self._source.resolved(inner.get("items"), where)
+            if self._is_file(inner):
+                return said | _file()
+            if kind(inner) == "array" and self._is_file(items):
+                return {**said, "type": "array", "items": _file()}
+        converted = self._schemas.converted(member, where)
+        return converted if kind(inner) != "object" and isinstance(converted, dict) else None
+
+    def _is_file(self, schema: object) -> bool:
+        """Whether it is bytes: those of OpenAPI 3.0 have a format, those of 3.1 a media type and no encoding as text
+        (OpenAPI 3.1.0, Media Type Object, considerations for file uploads)."""
+        if not isinstance(schema, Mapping) or kind(schema) not in ("", "string"):
+            return False
+        if kind(schema) == "string" and schema.get("format") == "binary":
+            return True
+        return not self._source.old and "contentMediaType" in schema and "contentEncoding" not in schema
+
+
+def _file() -> dict[str, Any]:
+    """The schema of what stands for a file in the input."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("text", "base64", "filename", "content_type")},
+        "oneOf": [{"required": ["text"]}, {"required": ["base64"]}],
+        "additionalProperties": False,
+    }
 
 
 def _entry(name: str, schema: Mapping[str, Any], description: str, *, required: bool) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def test_a_library_with_everything_in_it() -> None:
         "login",
         "note",
         "export",
+        "replace-covers",
         "clear",
     ]
     text = files.text_of(Path("x.yaml"), {"connections": found.connections, "actions": found.actions})
@@ -46,7 +47,7 @@ def test_a_library_with_everything_in_it() -> None:
         "value of LIB_BOTH_PASSWORD",
         "value of LIB_FLOW",
     }
-    assert len(served.actions) == 7
+    assert len(served.actions) == 8
     assert any("POST /covers is left out" in remark for remark in found.remarks)
 
 

@@ -10,7 +10,15 @@ from gateway.config.openapi.operations import NotCallableError, Operation
 from gateway.config.openapi.source import InvalidDescriptionError, Source
 
 SOURCE = Source(
-    {"openapi": "3.1.0", "components": {"schemas": {"Any": {"oneOf": [{"type": "object"}, {"type": "null"}]}}}}
+    {
+        "openapi": "3.1.0",
+        "components": {
+            "schemas": {
+                "Any": {"oneOf": [{"type": "object"}, {"type": "null"}]},
+                "Bytes": {"type": "string", "format": "binary"},
+            }
+        },
+    }
 )
 
 
@@ -155,10 +163,49 @@ def test_a_form_has_its_members_as_values() -> None:
 
 
 def test_bodies_that_cannot_be_sent() -> None:
-    with pytest.raises(NotCallableError, match="its body is multipart/form-data"):
+    with pytest.raises(NotCallableError, match="its body is application/zip; JSON, forms and text can be sent"):
+        action(body("application/zip", {}, required=True), method="post")
+    made, remarks = action(body("application/zip", {}), method="post")
+    assert ("body" not in made, remarks) == (True, ["POST /x: its body (application/zip) is left out"])
+    with pytest.raises(NotCallableError, match="its body is multipart/form-data, and the description names no part"):
         action(body("multipart/form-data", {}, required=True), method="post")
     made, remarks = action(body("multipart/form-data", {}), method="post")
-    assert ("body" not in made, remarks) == (True, ["POST /x: its body (multipart/form-data) is left out"])
+    assert ("body" not in made, len(remarks), "its parts have no names" in remarks[0]) == (True, 1, True)
+
+
+FILE = {
+    "properties": {name: {"type": "string"} for name in ("text", "base64", "filename", "content_type")},
+    "oneOf": [{"required": ["text"]}, {"required": ["base64"]}],
+    "additionalProperties": False,
+}
+BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
+
+
+@pytest.mark.parametrize(
+    ("member", "entry"),
+    [
+        (BYTES | {"description": "An image"}, {"type": "object", "description": "An image", "schema": FILE}),
+        ({"$ref": "#/components/schemas/Bytes"}, {"type": "object", "schema": FILE}),
+        (
+            {"type": "array", "items": BYTES, "maxItems": 2},
+            {"type": "array", "schema": {"items": {"type": "object", **FILE}}},
+        ),
+        ({"contentMediaType": "image/png"}, {"type": "object", "schema": FILE}),
+        ({"type": "string", "contentMediaType": "image/png"}, {"type": "object", "schema": FILE}),
+        (
+            {"type": "string", "contentMediaType": "image/png", "contentEncoding": "base64"},
+            {"type": "string", "schema": {"contentMediaType": "image/png", "contentEncoding": "base64"}},
+        ),
+        ({"type": "integer"}, {"type": "integer"}),
+        ({"type": "array", "items": {"type": "string"}}, {"type": "array", "schema": {"items": {"type": "string"}}}),
+    ],
+)
+def test_a_part_of_a_form_may_be_a_file(member: Any, entry: Any) -> None:
+    schema = {"properties": {"a": member, "o": {"type": "object"}}, "required": ["a"]}
+    found, remarks = action(body("multipart/form-data", schema, required=True), method="post")
+    assert found["body"] == {"type": "multipart", "value": {"a": "{a}"}}
+    assert found["parameters"] == [{"name": "a", "required": True, **entry}]
+    assert remarks == ["POST /x: o of the form is left out, because it is an object"]
 
 
 @pytest.mark.parametrize(
