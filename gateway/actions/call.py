@@ -43,6 +43,13 @@ class Prepared:  # not frozen, because each call makes one, and setting frozen f
     """What a connector does instead of a request."""
     enough: Enough | None = None
     """Which response is whole before its body ends; None: none is."""
+    exchange: Exchange | None = None
+    """The one that it has become."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether the attempt that ran last has sent something of it."""
+        return self.exchange is not None and self.exchange.attempt.asked_at > 0.0
 
 
 @dataclass(slots=True)
@@ -96,7 +103,7 @@ async def call(
         stream = MemoryStream(PEER, limits, prepared.body, prepared.enough)
     else:
         stream = PieceStream(PEER, limits, prepared.body, WINDOW, opening.changed.set)
-    exchange = Exchange(stream, head_of(prepared), monotonic())
+    prepared.exchange = exchange = Exchange(stream, head_of(prepared), monotonic())
     exchange.request_id = request_id or server.new_id()
     running = Running(stream, prepared.patience, prepared.seconds, prepared.body, work=prepared.work, token=token)
     calls[exchange] = running

@@ -88,6 +88,7 @@ class Actions:
     async def aclose(self) -> None:
         """End calls whose bodies are not taken, and close the connectors."""
         self.bodies.close()
+        await self._sessions.cancellations.aclose()
         if self._performers is not None:
             await self._performers.aclose()
 
@@ -141,9 +142,16 @@ class Actions:
             return {**_blank(trn, asked), "failure": _refused(error)}
         served = server.snapshot.served[entry.label]
         token = CallToken(self.tokens, entry.connection.trn) if entry.connection.auth.has_tokens else None
-        make = partial(call, server, self.running, served, request_id=_id(asked.request_id), token=token)
+        request_id = _id(asked.request_id)
+        make = partial(call, server, self.running, served, request_id=request_id, token=token)
         if entry.is_tool or _lists_tools(asked):
-            made = ServerCall(self._sessions, entry, make, entry.bounded(self._most, asked.timeout))
+            made = ServerCall(
+                self._sessions,
+                entry,
+                make,
+                lambda message: call(server, self.running, server.aside(served), message, request_id, token=token),
+                entry.bounded(self._most, asked.timeout),
+            )
             ended = await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
         elif asked.pieces:
             return await self.bodies.begin(

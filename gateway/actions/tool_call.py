@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic
@@ -12,6 +13,7 @@ import orjson
 
 from gateway.actions import eras
 from gateway.actions.call import Ended, Prepared
+from gateway.actions.cancellations import Cancellations, Make, cancellation, ended_here
 from gateway.actions.prepare import Entry, Ready, prepare_message
 from gateway.actions.tool_messages import (
     Arrival,
@@ -33,8 +35,6 @@ SAID_NO: Final = 422
 """The status of a result that is an error: the server was asked, and says that it could not do it."""
 _WRONG: Final = frozenset((eras.INVALID_PARAMS, eras.INVALID_REQUEST, eras.METHOD_NOT_FOUND))
 _OLDEST: Final = "2024-11-05"
-Make = Callable[[Prepared], Awaitable[Ended]]
-"""Makes one exchange."""
 
 
 class Sessions:
@@ -43,6 +43,7 @@ class Sessions:
     def __init__(self) -> None:
         self._known: dict[str, tuple[Connection, Session]] = {}
         self._numbers = count(1)
+        self.cancellations = Cancellations()
 
     def number(self) -> int:
         """The id of a request: another one each time."""
@@ -88,10 +89,12 @@ def _parts(made: Request) -> tuple[Mapping[str, str], Mapping[str, Any]]:
 class ServerCall:
     """One call of a server. ``seconds``: for all of its exchanges."""
 
-    def __init__(self, sessions: Sessions, entry: Entry, make: Make, seconds: float) -> None:
+    def __init__(self, sessions: Sessions, entry: Entry, make: Make, aside: Make, seconds: float) -> None:
+        """``aside``: makes an exchange without a permit, for a message about one that is over."""
         self._sessions = sessions
         self.entry = entry
         self._make = make
+        self._aside = aside
         self._until = monotonic() + seconds
 
     async def result(self, operation: Operation) -> Ended:
@@ -105,7 +108,7 @@ class ServerCall:
                     return opened
                 session = opened
                 self._sessions.keep(connection, session)
-            ended, found = await self._ask(request(session, operation.method, operation.params))
+            ended, found = await self._ask(request(session, operation.method, operation.params), session)
             if last or not _has_lost(ended, found, session):
                 return _judged(ended, found)
             # The server has forgotten the session, or speaks another era now: nothing was done.
@@ -130,13 +133,25 @@ class ServerCall:
         ended, found = await self._ask(request(session, "notifications/initialized", {}, notifies=True))
         return session if ended.error is None and ended.stream.status < 300 else _judged(ended, found)
 
-    async def _ask(self, made: Request) -> tuple[Ended, Response | None]:
+    async def _ask(self, made: Request, session: Session | None = None) -> tuple[Ended, Response | None]:
+        """``session``: in which the request is cancelled when its time is over, or its caller leaves."""
         number = self._sessions.number()
         prepared = prepare_message(self.entry, *_parts(made.numbered(number))).prepared
         prepared.seconds = max(min(prepared.seconds, self._until - monotonic()), 0.001)
         prepared.enough = _arrival(number)
-        ended = await self._make(prepared)
+        try:
+            ended = await self._make(prepared)
+        except asyncio.CancelledError:
+            self._cancel(session, number, prepared)
+            raise
+        if ended_here(ended.error):
+            self._cancel(session, number, prepared)
         return ended, None if ended.error is not None else _response_of(ended, number)
+
+    def _cancel(self, session: Session | None, number: int, prepared: Prepared) -> None:
+        made = cancellation(session, number)
+        if made is not None and prepared.asked:
+            self._sessions.cancellations.send(self._aside, prepare_message(self.entry, *_parts(made)).prepared)
 
 
 def _arrival(number: int) -> Enough:

@@ -2,6 +2,7 @@
 
 route chain      once for each request: record, identify, fall back
 call chain       instead of it, once for each call that the gateway makes by itself: record, repeat
+aside chain      instead of that, for a message about a call that is over: without limiter and breaker
 surface chain    instead of it, where the gateway itself responds, as a front door of actions: record, identify, limit
 upstream chain   once for each upstream that it goes to: limit, retry, choose an endpoint
 attempt chain    once for each attempt at an endpoint: judge, send
@@ -10,7 +11,7 @@ attempt chain    once for each attempt at an endpoint: judge, send
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from gateway.config import records
@@ -172,6 +173,14 @@ def call_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> 
         # must be above everything that costs because a call takes as much of the process as a request
         shed(outer.overload),
     )
+
+
+def aside_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) -> Handler:
+    """The handler of a message about a call of ``route`` that is over. It takes no permit, because that of the call is
+    given back already and others wait for it. What becomes of it says nothing about the upstream.
+    """
+    endpoints = tuple([replace(endpoint, breaker=None) for endpoint in upstream.endpoints])
+    return call_chain(route, replace(upstream, endpoints=endpoints, limiter=None, adaptive=None), outer)
 
 
 def surface_chain(

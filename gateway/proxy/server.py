@@ -7,6 +7,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -27,9 +28,9 @@ from gateway.proxy.layers.answer_locally import options
 from gateway.proxy.layers.rescue import rescue
 from gateway.proxy.listeners import Accepted, Listeners
 from gateway.proxy.own_exchanges import OwnExchanges
-from gateway.proxy.pipeline import OuterLayers
+from gateway.proxy.pipeline import OuterLayers, aside_chain
 from gateway.proxy.rewrite import names
-from gateway.proxy.snapshot import Snapshot
+from gateway.proxy.snapshot import Served, Snapshot
 from gateway.wire.accept import Acceptor
 from gateway.wire.buffers import BufferPool
 from gateway.wire.connections import ServerConnection
@@ -125,6 +126,10 @@ class Server:
     def join(self, near: TunnelEnd, far: ClientStream) -> Tunnel:
         """Make the tunnel of an exchange. WebSocket is the only protocol that is switched to."""
         return Tunnel(asyncio.get_running_loop(), near, far, framed=True)
+
+    def aside(self, served: Served) -> Served:
+        """``served`` for a message about a call of it that is over: without a permit."""
+        return replace(served, handle=aside_chain(served.settings, served.upstream, self._outer))
 
     def new_id(self) -> bytes:
         """A request id that no other request has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 from harness.calling import Calling
@@ -21,6 +22,7 @@ actions:
   hold: {connection: db, tool: hold}
   brief: {connection: db, tool: hold, timeout_ms: 300}
   release: {connection: other, tool: release}
+  tally: {connection: other, tool: tally}
 """
 WAYS = [(era, how) for era in ERAS for how in ("plain", "events")]
 
@@ -66,6 +68,26 @@ async def test_a_call_whose_time_is_over_gives_its_permit_back(era: str, how: st
         assert await make.code("add", a=1, b=2) == ""
         await eventually(lambda: in_flight(make) == 0, "no permit in use")
         assert await make.code("release") == ""
+
+
+@pytest.mark.covers("ACT-36")
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_call_that_ends_early_ends_at_the_server_too(era: str) -> None:
+    """The server of the older era reads a notification, that of the newer one sees the end of the connection."""
+    async with server(era, "events") as url, calling(url, max_concurrent=1) as make:
+        assert await make.code("brief") == "total_timeout"
+        await when(partial(_held, make, [0, 1]), 60, "the server has ended it")
+        caller = asyncio.ensure_future(make("hold"))
+        await when(partial(_held, make, [1, 1]), 60, "the tool runs")
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        await when(partial(_held, make, [0, 2]), 60, "the server has ended it")
+
+
+async def _held(make: Calling, wanted: list[int]) -> bool:
+    """Whether so many tools hold, and so many were cancelled."""
+    return bool((await make.body("tally"))["structuredContent"]["result"] == wanted)
 
 
 @pytest.mark.covers("ACT-36")

@@ -79,7 +79,7 @@ async def test_what_a_server_offers_becomes_actions(tmp_path: Path, era: str) ->
             return near
 
         listed = json.loads((await both("connection", "tools", "peer", "--json")).stdout)
-        assert [each["name"] for each in listed["items"]] == ["add", "fail", "hold", "release"]
+        assert [each["name"] for each in listed["items"]] == ["add", "fail", "hold", "release", "tally"]
         assert listed["items"][0]["input_schema"]["required"] == ["a", "b"]
         shown = (await both("connection", "tools", "peer")).stdout.splitlines()
         assert [line.split() for line in shown[:2]] == [
@@ -101,7 +101,7 @@ async def test_what_a_server_offers_becomes_actions(tmp_path: Path, era: str) ->
 
         deployment.write("[]", more.format(url=url))
         dry = await both("action", "import-mcp", "peer", "--create", "--dry-run")
-        trns = [f"trn:openact:default:action/mcp/{name}@v1" for name in ("add", "fail", "hold", "release")]
+        trns = [f"trn:openact:default:action/mcp/{name}@v1" for name in ("add", "fail", "hold", "release", "tally")]
         assert dry.stdout.splitlines() == [f"+ {each}" for each in trns], dry.stderr
         done = await cli("action", "import-mcp", "peer", "--create", far=True)
         assert (done.returncode, done.stdout) == (0, dry.stdout), done.stderr

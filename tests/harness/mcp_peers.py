@@ -53,8 +53,9 @@ async def client(era: str, url: str, steps: list[dict[str, Any]], token: str = "
 
 @asynccontextmanager
 async def server(era: str, how: str, port: int = 0) -> AsyncIterator[str]:
-    """The URL of a server of ``era`` with the tools ``add``, ``fail``, ``hold``, and ``release``, which ends those that
-    hold. ``how``: it responds ``plain``, with JSON and without a session, or with ``events``. ``port`` 0: any."""
+    """The URL of a server of ``era`` with the tools ``add``, ``fail``, ``hold``, ``release``, which ends those that
+    hold, and ``tally``: how many hold, and how many were cancelled. ``how``: it responds ``plain``, by JSON and without
+    a session, or with ``events``. ``port`` 0: any."""
     port = port or reserved_port()
     command = (python(era), "-I", FOLDER / "server.py", era, str(port), how)
     process = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)

@@ -21,6 +21,7 @@ else:
     options = {}
 
 released = asyncio.Event()
+running = cancelled = 0
 
 
 @server.tool()
@@ -38,7 +39,15 @@ def fail() -> str:
 @server.tool()
 async def hold() -> str:
     """Wait for release"""
-    await released.wait()
+    global running, cancelled
+    running += 1
+    try:
+        await released.wait()
+    except asyncio.CancelledError:
+        cancelled += 1
+        raise
+    finally:
+        running -= 1
     return "released"
 
 
@@ -47,6 +56,12 @@ async def release() -> str:
     """End all that hold"""
     released.set()
     return "done"
+
+
+@server.tool()
+async def tally() -> list[int]:
+    """How many hold, and how many of them were cancelled"""
+    return [running, cancelled]
 
 
 server.run("streamable-http", **options)
