@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tracemalloc
 from pathlib import Path
 
@@ -70,7 +71,7 @@ async def test_a_rate_limit_of_the_connection_admits_so_many_statements(tmp_path
         explained = make.gateway.explain("connection/db")
         assert explained is not None
         assert (explained["reason"], explained["rates"][0].get("of")) == ("rate_limit", "connection/db")
-        assert make.upstream.breaker.state.word == "closed"
+        assert make.upstream.gate.state.word == "closed"
     assert sqlite3.connect(path).execute("SELECT count(*) FROM orders").fetchone() == (3,)
 
 

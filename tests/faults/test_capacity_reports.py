@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from faults.test_endpoints import asked, cell, named, over, series, several, told
+from faults.test_endpoints import asked, cell, explained, named, over, series, several
 from harness.answers import answer, chunk, each_request, head
 from harness.client import Client, code_of, request
 from harness.http2_upstream import Session, speaking
@@ -210,7 +210,7 @@ async def test_one_that_drains_itself_gets_no_new_request_and_ends_what_runs(
         clients = [await rig.connect() for _ in range(2)]
         for client in clients:
             await client.send(request("/stream"))
-        await eventually(lambda: told(rig)[endpoints[1].url]["standing"] == "leaving")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["standing"] == "leaving")
         assert await asked(rig, 10) == {"a": 10}
         assert cell(rig, families.ENDPOINTS + families.ENDPOINT_STATES.index("leaving")) == 1
         assert series(rig)[f"p {endpoints[1].url}"]["up"] == 0
@@ -234,7 +234,7 @@ async def test_health_checks_carry_reports_and_bring_an_endpoint_back(
         await eventually(lambda: limit(rig) == 2, "the drain")
         assert await asked(rig, 6) == {"a": 6}
         b.says, b.status = "0/4", 503
-        await eventually(lambda: told(rig)[endpoints[1].url]["standing"] == "down", "a bad check reports too")
+        await eventually(lambda: explained(rig)[endpoints[1].url]["standing"] == "down", "a bad check reports too")
         await eventually(lambda: limit(rig) == 2, "the limit without it")
         b.status = 200
         await eventually(lambda: limit(rig) == 6, "it is back")
@@ -248,7 +248,7 @@ async def test_the_only_endpoint_that_drains_serves_on(gateway_for: GatewayFor, 
     sidecar.says = "drain"
     for _ in range(3):
         assert (await rig.ask()).status == 200
-    assert told(rig)[upstream.url]["standing"] == "leaving"
+    assert explained(rig)[upstream.url]["standing"] == "leaving"
     assert limit(rig) == 3
 
 
@@ -306,7 +306,7 @@ async def test_a_reload_keeps_what_was_reported(gateway_for: GatewayFor, upstrea
     await rig.change(max_concurrent=7)
     assert limit(rig) == 2
     await rig.change(capacity=replace(HEEDED, mode="shadow"))
-    assert (limit(rig), told(rig)[upstream.url]["reported"]["total"]) == (5, 2)
+    assert (limit(rig), explained(rig)[upstream.url]["reported"]["total"]) == (5, 2)
     await rig.ask()
     assert limit(rig) == 5
     await rig.change(capacity=HEEDED)

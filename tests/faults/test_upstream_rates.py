@@ -202,10 +202,10 @@ async def test_a_probe_that_gets_no_token_leaves_its_place(gateway_for: GatewayF
     breaker = CircuitBreaker(enabled=True, failure_threshold=1, recovery_timeout=1e-6)
     rig = await gateway_for(upstream, upstream_rates=(ONE,), circuit_breaker=breaker)
     assert [(await rig.ask()).status for _ in range(3)] == [503, 429, 429]
-    assert (rig.p.breaker.state.word, rig.p.breaker.probes) == ("half-open", 0)
+    assert (rig.p.gate.state.word, rig.p.gate.probes) == ("half-open", 0)
     await rig.change(upstream_rates=())
     assert (await rig.ask()).status == 200
-    assert rig.p.breaker.state.word == "closed"
+    assert rig.p.gate.state.word == "closed"
 
 
 async def test_the_endpoints_of_an_upstream_share_its_bucket(gateway_for: GatewayFor, upstream: Upstream) -> None:
