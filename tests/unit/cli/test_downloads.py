@@ -45,8 +45,9 @@ def test_a_link_leads_to_the_file_that_is_written(tmp_path: Path) -> None:
 
 
 _ENDLESS = """
-import sys, time
+import signal, sys, time
 from gateway.cli.downloads import saved
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run below nohup, which has it ignored
 with saved(sys.argv[1]) as file:
     file.write(b"a part")
     file.flush()
