@@ -249,7 +249,9 @@ def _counted(breaker: Json) -> list[str]:
         lines.append(said)
     if callers := breaker.get("callers"):
         of = f"{callers['in_a_row']} failed in a row, {callers['failed']} failed, {callers['slow']} were slow"
-        lines.append(f"    callers: {of} (at least {callers['distinct_callers']} different ones)")
+        lines.append(
+            f"    {callers.get('of', 'callers')}: {of} (at least {callers['distinct_callers']} different ones)"
+        )
     return lines
 
 

@@ -54,6 +54,8 @@ class CallersView(TypedDict):
     in_a_row: int
     failed: int
     slow: int
+    of: NotRequired[str]
+    """``callers``, or ``endpoints`` in their place. A worker of an older version does not send it."""
 
 
 class BreakerView(TypedDict):

@@ -63,6 +63,8 @@ class Rules:
     minimum_requests: int = 20
     distinct_callers: int = 0
     """0 or 1: any callers."""
+    of_endpoints: bool = False
+    """The callers are endpoints: what is judged is what stands behind several of them."""
     width: int = field(init=False)
     """As `gateway.policy.window.Window.add` takes it."""
 

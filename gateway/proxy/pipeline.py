@@ -180,7 +180,8 @@ def aside_chain(route: records.Route, upstream: Upstream, outer: OuterLayers) ->
     given back already and others wait for it. What becomes of it says nothing about the upstream.
     """
     endpoints = tuple([replace(endpoint, breaker=None) for endpoint in upstream.endpoints])
-    return call_chain(route, replace(upstream, endpoints=endpoints, limiter=None, adaptive=None), outer)
+    alone = replace(upstream, endpoints=endpoints, limiter=None, adaptive=None, breaker=None)
+    return call_chain(route, alone, outer)
 
 
 def surface_chain(
@@ -234,7 +235,7 @@ def upstream_chain(route: records.Route, upstream: Upstream, outer: OuterLayers,
         retry(),
         # must be below those because each attempt is judged, also a hedge; above the balancer because it judges what
         # happens at all endpoints, and while it is open none is chosen
-        _break_circuit(upstream.breaker, upstream.settings, route, whole=True),
+        _break_circuit(upstream.breaker, upstream.settings, route, whole=len(upstream.endpoints) > 1),
         # must be between the two kinds of breakers because it knows the states of both
         keep_state(enabled=upstream.breaker is not None and len(upstream.breakers) > 1),
     )

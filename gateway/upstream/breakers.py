@@ -22,6 +22,9 @@ from gateway.upstream.upstream import Upstream
 WHOLE: Final = ""
 """In the place of an origin: the breaker is that of the upstream as a whole."""
 
+_LEAST: Final = 2
+"""Endpoints whose failures open the breaker of several."""
+
 Changed = Callable[[str, str, State, State, str], None]
 """Called with (name of the upstream, origin or `WHOLE`, old, new, cause)."""
 
@@ -54,7 +57,7 @@ class Breakers:
         rules = settings.circuit_breaker
         store = self._stores.breaker(settings.name, origin)
         numbers = rules.failure_threshold, rules.recovery_timeout, rules.half_open_requests
-        breaker = Breaker(*numbers, rules=_rules(rules), name=settings.name, store=store)
+        breaker = Breaker(*numbers, rules=_rules(rules, settings, origin), name=settings.name, store=store)
         breaker.on_change = Circuit(breaker, partial(self._changed, settings.name, origin)).publish
         return breaker
 
@@ -83,15 +86,16 @@ class Breakers:
         return left
 
 
-def configure(breakers: Iterable[Breaker], rules: records.CircuitBreaker) -> None:
-    """Change the settings of ``breakers`` in place."""
-    for breaker in breakers:
+def configure(upstream: Upstream) -> None:
+    """Change the settings of its breakers in place."""
+    rules = upstream.settings.circuit_breaker
+    for breaker, origin in _judged(upstream):
         breaker.configure(
             rules.failure_threshold,
             rules.recovery_timeout,
             rules.half_open_requests,
             shadow=rules.mode == "shadow",
-            rules=_rules(rules),
+            rules=_rules(rules, upstream.settings, origin),
         )
 
 
@@ -109,12 +113,17 @@ def _judged(upstream: Upstream) -> Iterable[tuple[Breaker, str]]:
             yield endpoint.breaker, endpoint.origin.label
 
 
-def _rules(settings: records.CircuitBreaker) -> Rules:
+def _rules(rules: records.CircuitBreaker, upstream: records.Upstream, origin: str) -> Rules:
+    """One that judges several endpoints opens by failures of two of them at least: a bad one that fails at once has
+    many failures in a row while the good ones take their time. Where the settings name callers, these decide.
+    """
+    of_endpoints = origin == WHOLE and len(upstream.endpoints) > 1 and rules.distinct_callers <= 1
     return Rules(
-        settings.failure_rate,
-        settings.slow_call,
-        settings.slow_rate,
-        settings.window,
-        settings.minimum_requests,
-        settings.distinct_callers,
+        rules.failure_rate,
+        rules.slow_call,
+        rules.slow_rate,
+        rules.window,
+        rules.minimum_requests,
+        _LEAST if of_endpoints else rules.distinct_callers,
+        of_endpoints,
     )

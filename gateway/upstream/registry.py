@@ -225,7 +225,7 @@ class Registry:
             upstream.reports.apply()
         elif upstream.limiter is not None:
             upstream.limiter.bound(0)
-        configure(upstream.breakers, settings.circuit_breaker)
+        configure(upstream)
 
     def _limiter(self, settings: records.Upstream, old: Upstream | None) -> Limiter:
         if old is not None and old.limiter is not None:

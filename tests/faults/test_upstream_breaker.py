@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from harness.dns import Addresses
 from harness.patience import eventually
 from harness.records import proxy
 from harness.rig import TIMEOUTS, GatewayFor, Rig
-from harness.upstream import Upstream, refused_url
+from harness.upstream import Link, Upstream, refused_url
 
 from gateway.config.fallback import Fallback
 from gateway.config.records import Backoff, CircuitBreaker, Ejection, Hedge, Retries
@@ -67,6 +68,33 @@ async def test_one_bad_endpoint_does_not_open_it(gateway_for: GatewayFor, upstre
 
 
 @SCOPES
+async def test_one_that_fails_while_the_good_ones_take_their_time_does_not_open_it(
+    gateway_for: GatewayFor, upstream: Upstream, scope: str
+) -> None:
+    released = asyncio.Event()
+
+    async def slow(link: Link) -> None:
+        while True:
+            await link.request()
+            await released.wait()
+            await link.send(answer(b"good"))
+
+    async with several(slow, named("b", 500), slow) as endpoints:
+        rig = await gateway_for(upstream, proxies=(in_turns(endpoints, rules(scope, 2)),))
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(asked(rig, 1)) for _ in range(15)]
+            await eventually(lambda: sum(len(each.requests) for each in endpoints) == 15, "all are there")
+            await eventually(lambda: sum(task.done() for task in running) == len(endpoints[1].requests), "b has failed")
+            failing = own(rig).failures  # with a breaker of its own, those that came before it opened
+            assert (own(rig).state, failing >= 2) == (State.CLOSED, True)
+            shown = explained(rig)[""]["breaker" if scope == "upstream" else "upstream_breaker"]
+            assert (shown["callers"]["of"], shown["callers"]["in_a_row"]) == ("endpoints", 1)
+            released.set()
+        found = sum((task.result() for task in running), Counter())
+        assert found == {"good": 15 - failing, "500": failing}
+
+
+@SCOPES
 async def test_endpoints_that_fail_together_open_it_at_the_threshold_of_all(
     gateway_for: GatewayFor, upstream: Upstream, scope: str
 ) -> None:
@@ -80,7 +108,7 @@ async def test_endpoints_that_fail_together_open_it_at_the_threshold_of_all(
         assert (line["circuit_state"], line["breaker"], line["attempts"]) == ("open", "upstream", 0)
         explanation = explained(rig)[""]
         assert (explanation["verdict"], explanation["reason"]) == ("refuse", "breaker_open")
-        assert explanation["sentence"].endswith(f"4 failures in a row, rule failure_threshold 4{WHOLE}")
+        assert explanation["sentence"].endswith(f"4 failures in a row (3 endpoints), rule failure_threshold 4{WHOLE}")
         shown = explanation["breaker" if scope == "upstream" else "upstream_breaker"]
         assert (shown["scope"], shown["state"], shown["moves"][-1]["cause"]) == (
             "upstream", "open", "failure_threshold"

@@ -16,17 +16,17 @@ const PHASE = { queue: 'waits for a permit', dial: 'connects', retry: 'waits for
 const breakersOf = ({ upstream_breaker: own, breaker }) => [own, breaker].filter(Boolean);
 const named = (b) => (b.scope === 'upstream' ? 'Upstream: ' : 'Endpoints: ');
 function ofBreakers(text) {
-  return (told) => {
-    const found = breakersOf(told);
+  return (explanation) => {
+    const found = breakersOf(explanation);
     const alone = found.length === 1;
-    return found.map((b) => [b, text(b, told.at, alone)]).filter(([, said]) => said).map(([b, said]) => (alone ? said : `${named(b)}${said}`)).join('; ');
+    return found.map((b) => [b, text(b, explanation.at, alone)]).filter(([, said]) => said).map(([b, said]) => (alone ? said : `${named(b)}${said}`)).join('; ');
   };
 }
 
 const FACTS = {
   Breaker: ofBreakers((b, at, alone) => `${BREAKER[b.state]} for ${ago(b.since, at)}${shadow(b)}${alone && b.scope === 'upstream' ? ', of all endpoints together' : ''}, ${b.failure_threshold ? `${b.failures} of ${plural(b.failure_threshold, 'failure')}` : plural(b.failures, 'failure')} in a row`),
   'Last attempts': ofBreakers((b) => b.window && counted(b.window)),
-  Callers: ofBreakers((b) => b.callers && `${b.callers.in_a_row} failed in a row, ${b.callers.failed} failed, ${b.callers.slow} slow; ${b.callers.distinct_callers} have to differ`),
+  'Failures of': ofBreakers((b) => b.callers && `${b.callers.of ?? 'callers'}: ${b.callers.in_a_row} failed in a row, ${b.callers.failed} failed, ${b.callers.slow} slow; ${b.callers.distinct_callers} have to differ`),
   'Next probe': ofBreakers((b, at) => b.next_probe && (b.next_probe > at ? `in ${seconds(b.next_probe - at)}, at ${clock(b.next_probe)}` : 'with the next request')),
   Probes: ofBreakers((b) => b.state === 'half_open' && `${b.probes} of ${b.half_open_requests} inside`),
   Limit: ({ limiter: l }) => l && `${l.in_flight} of ${plural(l.max_concurrent, 'permit')} in use${shadow(l)}, each for ${seconds(l.hold)} on average`,
@@ -112,8 +112,8 @@ export class Why {
 
   async #ask(signal) {
     try {
-      const told = await call('GET', `/upstreams/${encodeURIComponent(this.name)}/explain`);
-      if (!signal.aborted) this.#draw(told);
+      const explanation = await call('GET', `/upstreams/${encodeURIComponent(this.name)}/explain`);
+      if (!signal.aborted) this.#draw(explanation);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.#say('off', 'Not known', error.status === 404 ? 'No traffic can reach it now, so there is nothing to explain.' : `The gateway cannot explain it now: ${error.message}.`);
@@ -127,41 +127,41 @@ export class Why {
     say(this.#sentence, text);
   }
 
-  #draw(told) {
-    this.#say(...VERDICT[told.verdict], sentence(told.sentence));
+  #draw(explanation) {
+    this.#say(...VERDICT[explanation.verdict], sentence(explanation.sentence));
     for (const [label, value] of Object.entries(FACTS)) {
-      const text = value(told);
+      const text = value(explanation);
       this.#rows[label].hidden = !text;
       say(this.#cells[label], text || '');
     }
-    const { decisions } = told.adaptive ?? { decisions: [] };
+    const { decisions } = explanation.adaptive ?? { decisions: [] };
     keep(this.#decisions, decisions.map((decision) => [`${decision.at}`, decision]).reverse(), decided);
     this.parts.decisions.hidden = !decisions.length;
-    const breakers = breakersOf(told);
+    const breakers = breakersOf(explanation);
     const of = (b) => (breakers.length > 1 ? named(b) : '');
     const newest = (part) => breakers.flatMap((b) => b[part].map((one) => ({ ...one, of: of(b) }))).sort((a, b) => b.at - a.at);
     const [moves, outcomes] = [newest('moves'), newest('outcomes')];
     keep(this.#moves, moves.map((move) => [move.of + move.at, move]), moved);
     keep(this.#counting, outcomes.map((outcome) => [outcome.of + outcome.request_id + outcome.at, outcome]), judged);
-    keep(this.#running, told.active.map((holder) => [holder.request_id, holder]), holds);
-    told.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, one.action && `of ${one.action}`, protocols(one)].filter(Boolean).join('; ')));
-    const endpoints = told.group?.endpoints ?? [];
+    keep(this.#running, explanation.active.map((holder) => [holder.request_id, holder]), holds);
+    explanation.active.forEach((one, index) => say(this.#running.children[index].lastElementChild, [`${PHASE[one.phase] ?? one.phase}, for ${seconds(one.age)}`, one.action && `of ${one.action}`, protocols(one)].filter(Boolean).join('; ')));
+    const endpoints = explanation.group?.endpoints ?? [];
     keep(this.#endpoints, endpoints.map((one) => [`${one.url} ${one.address ?? ''}`, one]), (one) => this.#named(one));
     endpoints.forEach((one, index) => {
       const [word, facts, , button] = this.#endpoints.children[index].children;
       mark(word, 'data-kind', one.standing === 'usable' ? 'success' : 'failure');
       say(word, one.standing === 'leaving' ? 'draining (by its own report)' : one.standing);
-      say(facts, stands(one, told.at));
+      say(facts, stands(one, explanation.at));
       const action = one.standing === 'drained' ? 'Undrain' : 'Drain';
       say(button, action);
       mark(button, 'aria-label', `${action} ${one.url}`);
     });
     this.parts.endpoints.hidden = !endpoints.length;
-    const rest = told.active_count - told.active.length;
-    say(this.#runningTitle, `${plural(told.active_count, 'request')} running${rest > 0 ? `, the ${told.active.length} oldest of them` : ''}`);
+    const rest = explanation.active_count - explanation.active.length;
+    say(this.#runningTitle, `${plural(explanation.active_count, 'request')} running${rest > 0 ? `, the ${explanation.active.length} oldest of them` : ''}`);
     this.parts.moves.hidden = !moves.length;
     this.parts.counting.hidden = !outcomes.length;
-    this.parts.running.hidden = !told.active_count;
+    this.parts.running.hidden = !explanation.active_count;
     this.#known.hidden = false;
   }
 

@@ -34,7 +34,7 @@ def breaker_view(breaker: Breaker, now: float, epoch: float, *, whole: bool = Fa
         "probes": breaker.probes,
         "next_probe": now + left + epoch if breaker.state is State.OPEN else 0.0,
         "outcomes": [_outcome(judged, epoch) for judged in breaker.outcomes],
-        "moves": [_move(move, epoch) for move in breaker.moves],
+        "moves": [_move(move, epoch, _judged_by(breaker.rules)) for move in breaker.moves],
         "window": _window(breaker.rules, tally),
         "callers": _callers(breaker.rules, tally),
     }
@@ -115,13 +115,18 @@ def opened_by(breaker: Breaker) -> str:
     """The rule that opened it, when it was none of its probes."""
     moves = breaker.moves
     figures = moves[-1].figures if moves else None
-    return "" if figures is None else f": {_in_words(moves[-1].cause, figures)}"
+    return "" if figures is None else f": {_in_words(moves[-1].cause, figures, _judged_by(breaker.rules))}"
 
 
-def _in_words(rule: str, by: Figures) -> str:
+def _judged_by(rules: Rules) -> str:
+    """Of what several have to fail."""
+    return "endpoints" if rules.of_endpoints else "callers"
+
+
+def _in_words(rule: str, by: Figures, of: str) -> str:
     """By which figures ``rule`` opened the breaker, as in ``12 of 20 attempts failed in the last 30 s, rule
-    failure_rate 0.5``."""
-    callers = f" ({by.callers} callers)" if by.callers else ""
+    failure_rate 0.5``. ``of``: as `_judged_by`."""
+    callers = f" ({by.callers} {of})" if by.callers else ""
     if rule == FAILURE_THRESHOLD:
         what = f"{by.bad} failures in a row{callers}"
     elif rule == FAILURE_RATE:
@@ -155,6 +160,7 @@ def _callers(rules: Rules, tally: Tally) -> CallersView | None:
         "in_a_row": tally.run_callers,
         "failed": tally.failed_callers,
         "slow": tally.slow_callers,
+        "of": _judged_by(rules),
     }
 
 
@@ -174,7 +180,7 @@ def _outcome(judged: Judged, epoch: float) -> OutcomeView:
     return shown
 
 
-def _move(move: Move, epoch: float) -> MoveView:
+def _move(move: Move, epoch: float, of: str) -> MoveView:
     shown: MoveView = {
         "at": move.at + epoch,
         "old": move.old.api_word,
@@ -184,5 +190,5 @@ def _move(move: Move, epoch: float) -> MoveView:
         "outcomes": [_outcome(judged, epoch) for judged in move.outcomes],
     }
     if move.figures is not None:
-        shown["figures"] = _in_words(move.cause, move.figures)
+        shown["figures"] = _in_words(move.cause, move.figures, of)
     return shown

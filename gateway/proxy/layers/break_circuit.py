@@ -114,10 +114,11 @@ def break_circuit(
             permit = breaker.try_acquire()
             ex.breaker = breaker.asked
             if permit == REFUSED:
-                ex.fenced = whole
                 if not breaker.shadow:
+                    ex.fenced = whole
                     raise _rejection(breaker)
-                ex.shadow = ex.shadow or BREAKER_OPEN.code
+                if not ex.shadow:
+                    ex.shadow, ex.fenced = BREAKER_OPEN.code, whole
             outcome = IGNORED
             reason = ""
             try:
@@ -136,7 +137,7 @@ def break_circuit(
                 if breaker.counts:
                     seconds = first_byte_after(ex, breaker.clock())
                     if breaker.wants_caller(outcome, seconds):
-                        caller = caller_of(ex)
+                        caller = ex.attempt.endpoint.encode() if breaker.rules.of_endpoints else caller_of(ex)
                 ident = b"%b %b" % (ex.request_id, of) if of else ex.request_id
                 breaker.release(permit, outcome, seconds, reason, ex.status, ident, caller)
 

@@ -28,8 +28,8 @@ def judged(settings: Upstream, scope: BreakerScope, **rules: float) -> Upstream:
 
 def fail(breaker: Breaker | None, times: int = 2) -> Breaker:
     assert breaker is not None
-    for _ in range(times):
-        breaker.release(breaker.try_acquire(), Outcome.FAILURE)
+    for number in range(times):
+        breaker.release(breaker.try_acquire(), Outcome.FAILURE, caller=b"%d" % number)
     return breaker
 
 
@@ -53,7 +53,10 @@ async def test_the_scope_says_who_has_a_breaker(
     found = made.upstreams["a"]
     assert found.breaker is not None if own else found.breaker is None
     assert [endpoint.breaker is not None for endpoint in found.endpoints] == of_endpoints
-    assert all(each.recovery_timeout == 7.0 and each.rules == Rules(0.5) for each in found.breakers)
+    several = Rules(0.5, distinct_callers=2, of_endpoints=True)
+    for each in found.breakers:
+        assert each.recovery_timeout == 7.0
+        assert each.rules == (several if each is found.breaker and len(of_endpoints) > 1 else Rules(0.5))
     reload(made, replace(settings, circuit_breaker=CircuitBreaker()))
     assert not made.upstreams["a"].breakers
     await made.aclose()
@@ -68,6 +71,20 @@ async def test_that_of_the_upstream_stays_while_endpoints_come_and_go(scope: Bre
         reload(made, judged(settings, scope, recovery_timeout=9.0))
         assert made.upstreams["a"].breaker is breaker
         assert (breaker.state, breaker.recovery_timeout) == (State.OPEN, 9.0)
+    await made.aclose()
+
+
+async def test_failures_of_one_of_several_endpoints_do_not_open_that_of_the_upstream() -> None:
+    made = registry(judged(TWO, "upstream"))
+    breaker = made.upstreams["a"].breaker
+    for _ in range(9):
+        fail(breaker, 1)
+    assert breaker is not None
+    assert (breaker.state, breaker.failures) == (State.CLOSED, 9)
+    reload(made, judged(TWO, "upstream", distinct_callers=3))
+    assert breaker.rules == Rules(distinct_callers=3)
+    reload(made, judged(A, "upstream"))
+    assert fail(breaker, 1).state is State.OPEN, "of a single endpoint all failures are its own"
     await made.aclose()
 
 

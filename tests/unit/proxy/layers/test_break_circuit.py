@@ -391,12 +391,22 @@ class TestOfTheUpstream:
         assert (caught.value.reason, caught.value.retry_after) == (errors.BREAKER_OPEN, 18)
         assert (ex.breaker, ex.fenced, answer.asked, inner.breaker.state) == ("open", True, 0, State.HALF_OPEN)
 
-    async def test_in_shadow_mode_it_says_that_it_would_have_rejected(self) -> None:
+    @pytest.mark.parametrize("inner", [State.CLOSED, State.OPEN])
+    async def test_in_shadow_mode_it_says_that_it_would_have_rejected(self, inner: State) -> None:
+        scenes = self.scenes(outer=State.OPEN, inner=inner)
+        for scene in scenes:
+            scene.breaker.shadow = True
+        ex, answer = exchange(), Answer(200)
+        await self.handler(*scenes, answer)(ex)
+        assert (ex.breaker, ex.shadow, ex.fenced, answer.asked) == ("open", "breaker_open", True, 1)
+
+    async def test_what_something_else_would_have_rejected_is_not_its_own(self) -> None:
         outer, inner = self.scenes(outer=State.OPEN, inner=State.CLOSED)
         outer.breaker.shadow = True
-        ex, answer = exchange(), Answer(200)
-        await self.handler(outer, inner, answer)(ex)
-        assert (ex.breaker, ex.shadow, ex.fenced, answer.asked) == ("open", "breaker_open", True, 1)
+        ex = exchange()
+        ex.shadow = "rate_limit"
+        await self.handler(outer, inner, Answer(200))(ex)
+        assert (ex.shadow, ex.fenced) == ("rate_limit", False)
 
     async def test_without_a_second_kind_of_breaker_nothing_is_between(self) -> None:
         answer = Answer(200)
