@@ -149,7 +149,8 @@ class Actions:
                 self._sessions,
                 entry,
                 make,
-                lambda message: call(server, self.running, server.aside(served), message, request_id, token=token),
+                # With an id of its own, because that of the call leads to the line of the call.
+                lambda message: call(server, self.running, server.aside(served), message, b"", token=token),
                 entry.bounded(self._most, asked.timeout),
             )
             ended = await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))

@@ -144,9 +144,13 @@ class ServerCall:
         except asyncio.CancelledError:
             self._cancel(session, number, prepared)
             raise
+        found = _response_of(ended, number)
+        if ended.error is not None and found is not None and ended.stream.status < 300:
+            ended.error = None  # it broke off, or its time was over, behind the response
+            ended.stream.end([])
         if ended_here(ended.error):
             self._cancel(session, number, prepared)
-        return ended, None if ended.error is not None else _response_of(ended, number)
+        return ended, None if ended.error is not None else found
 
     def _cancel(self, session: Session | None, number: int, prepared: Prepared) -> None:
         made = cancellation(session, number)

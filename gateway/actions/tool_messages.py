@@ -73,8 +73,8 @@ def discovery() -> Request:
 
 def initialization() -> Request:
     """What begins a session of the older era."""
-    told = {"protocolVersion": eras.LEGACY[0], "capabilities": {}, "clientInfo": _CLIENT}
-    return request(None, "initialize", told)
+    offered = {"protocolVersion": eras.LEGACY[0], "capabilities": {}, "clientInfo": _CLIENT}
+    return request(None, "initialize", offered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from harness.answers import chunk, head
 from harness.mcp_script import BEGUN, DONE, FILE, NEWER, NOTED, OLDER, Peer, Server, peer, result
 from harness.patience import eventually
 from harness.upstream import Link, Upstream
@@ -19,6 +20,7 @@ from gateway.actions.tool_messages import Session
 from gateway.app import Gateway
 from gateway.config import load
 from gateway.errors import GatewayError
+from gateway.proxy import bounded
 
 NOTE = "notifications/cancelled"
 BRIEF = {"timeout": 0.3}
@@ -92,10 +94,16 @@ async def test_a_caller_who_leaves_ends_it_and_the_next_call_has_its_permit(upst
     assert made.gateway.exchanges == 0, "what is being sent ends with the gateway"
 
 
-async def test_what_becomes_of_it_teaches_no_breaker(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("noted", [None, NOTED])
+@pytest.mark.parametrize("scope", ["endpoint", "upstream"])
+async def test_what_becomes_of_it_teaches_no_breaker(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, noted: bytes | None, scope: str
+) -> None:
     monkeypatch.setattr(cancellations, "SECONDS", 0.05)
-    holding = Holding(upstream, OLDER, noted=None)
-    async with peer(upstream.url) as made:
+    holding = Holding(upstream, OLDER, noted=noted)
+    text = FILE.replace("enabled: true", f"enabled: true, scope: {scope}").format(url=upstream.url, more="")
+    made = Peer(Gateway(load.parse(text, "yaml", "f", {})))
+    async with made.gateway:
         assert (await made.call(**BRIEF))["failure"] is not None
         await eventually(lambda: holding.of(NOTE) != [], "the server reads it, and does not respond")
         await idle(made)
@@ -103,6 +111,47 @@ async def test_what_becomes_of_it_teaches_no_breaker(upstream: Upstream, monkeyp
         assert explained is not None
         assert explained["breaker"] is not None
         assert (explained["breaker"]["state"], explained["breaker"]["failures"]) == ("closed", 1)
+
+
+async def test_it_has_an_id_of_its_own(upstream: Upstream) -> None:
+    """That of the call leads to the line of the call."""
+    holding = Holding(upstream, OLDER)
+    async with peer(upstream.url) as made:
+        await made.call(request_id="mine", **BRIEF)
+        await eventually(lambda: holding.of(NOTE) != [], "the server reads it")
+        ids = {each.get("x-request-id"): json.loads(each.body)["method"] for each in upstream.requests}
+        assert ids[b"mine"] == "tools/call"
+        await idle(made)
+
+
+@pytest.mark.parametrize("ends", ["not at all", "too early"])
+async def test_a_response_that_is_there_is_the_result_however_the_stream_ends(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr(bounded, "GRACE", 60.0)
+    holding = Holding(upstream, OLDER)
+    served = holding.server._reply
+
+    async def reply(link: Link) -> None:
+        while True:
+            message = await link.request()
+            sent = json.loads(message.body)
+            if sent["method"] != "tools/call":
+                await link.send(served(message))
+                continue
+            await link.send(head("Content-Type: text/event-stream", "Transfer-Encoding: chunked"))
+            await link.send(chunk(b'data: {"jsonrpc":"2.0","id":%d,"result":{"content":[]}}\n\n' % sent["id"]))
+            if ends == "not at all":
+                await link.gone()
+            return
+
+    upstream.behaviour = reply
+    async with peer(upstream.url) as made:
+        called = await made.call(timeout=0.5)
+        assert called["failure"] is None, called
+        assert json.loads(called["body"]) == {"content": []}
+        assert all(json.loads(each.body)["method"] != NOTE for each in upstream.requests)
+        await idle(made)
 
 
 WITHOUT_A_SESSION = OLDER | {"initialize": BEGUN.replace(b"Mcp-Session-Id", b"X-Session-Id")}
