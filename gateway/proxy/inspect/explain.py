@@ -245,12 +245,13 @@ def _verdict(served: Served) -> tuple[str, str, str]:
             return verdict, reason, sentence
         else:
             waits = sentence
-    fenced = verdict_at_the_endpoints(upstream, notes)
-    if fenced is not None:
-        verdict, reason, sentence = fenced
+    there = verdict_at_the_endpoints(upstream, notes)
+    if there is None or there[0] == "probe":  # a probe takes a token, too
+        used_up = _used_up(served.upstream_rates, notes)
+        there = ("refuse", RATE_LIMIT.code, used_up) if used_up else there
+    if there is not None:
+        verdict, reason, sentence = there
         return verdict, reason, f"{waits}; then {sentence}" if waits else sentence
-    if sentence := _used_up(served.upstream_rates, notes):
-        return "refuse", RATE_LIMIT.code, f"{waits}; then {sentence}" if waits else sentence
     if waits:
         return "wait", "", waits
     if upstream.group is not None and upstream.group.panicking:

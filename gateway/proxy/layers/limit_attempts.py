@@ -50,7 +50,7 @@ def limit_attempts(rule: RateRule | None) -> Layer:
     def layer(next_handler: Handler) -> Handler:
         # Not a coroutine: it never waits.
         def handle(ex: Exchange) -> Coroutine[None, None, None]:
-            if ex.failures and ex.failures[-1] == STALE:
+            if ex.attempt.endpoint and ex.failures and ex.failures[-1] == STALE:  # not that of another upstream
                 return next_handler(ex)
             rejection = machine.try_take(keys)
             if rejection is None:

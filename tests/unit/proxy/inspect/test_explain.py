@@ -396,7 +396,7 @@ def test_what_is_counted_is_told_with_the_rules_for_it() -> None:
     assert found is not None
     window = {"seconds": 10.0, "total": 3, "failed": 2, "slow": 2, "minimum_requests": 5}
     assert found["window"] == window | {"failure_rate": 0.5, "slow_rate": 0.75, "slow_call": 2.5}
-    assert found["callers"] == {"distinct_callers": 3, "in_a_row": 1, "failed": 1, "slow": 1}
+    assert found["callers"] == {"distinct_callers": 3, "in_a_row": 1, "failed": 1, "slow": 1, "of": "callers"}
     clock.now += 10.0
     found = Scene(breaker=fuse).told()["breaker"]
     assert found is not None
@@ -606,6 +606,17 @@ def test_the_breaker_is_asked_before_the_rate_limits_of_the_upstream_and_the_que
     assert "; then a request would be refused (429 rate_limit)" in found["sentence"]
     fail(fuse, 2)
     assert scene.told()["reason"] == "breaker_open"
+
+
+def test_a_probe_needs_a_token_too() -> None:
+    fuse, _ = breaker()
+    scene = Scene(breaker=fuse)
+    rule = limited(scene, RateLimit("all", 1.0))
+    fail(fuse, 2)
+    fuse.force(State.HALF_OPEN)
+    assert scene.told()["verdict"] == "probe"
+    rule.machine.try_take([rule.key_of_all])
+    assert (scene.told()["verdict"], scene.told()["reason"]) == ("refuse", "rate_limit")
 
 
 def test_a_rate_limit_of_an_upstream_in_shadow_mode_is_a_note() -> None:

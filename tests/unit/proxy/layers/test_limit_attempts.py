@@ -4,6 +4,7 @@ import pytest
 from unit.scene import Clock, exchange
 
 from gateway.config.records import RateLimit, Upstream
+from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.exchange import Exchange
 from gateway.core.quota import KINDS, Quota
 from gateway.errors import GatewayError
@@ -66,8 +67,11 @@ async def test_each_attempt_takes_a_token_and_one_without_is_not_made() -> None:
 async def test_a_request_that_met_a_stale_connection_has_its_token() -> None:
     rule, ex = rule_of(RateLimit("all", 1.0)), exchange()
     assert await attempt(rule, ex) is None
-    ex.failures = (STALE,)
+    ex.failures, ex.attempt = (STALE,), Attempt("a:1")
     assert await attempt(rule, ex) is None
+    ex.attempt = NO_ATTEMPT
+    assert await attempt(rule, ex) is not None, "the fallback's upstream has given no token yet"
+    ex.attempt = Attempt("a:1")
     ex.failures = (STALE, "503")
     assert await attempt(rule, ex) is not None, "a retry is a request of its own"
 
