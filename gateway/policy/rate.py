@@ -10,7 +10,8 @@ is charged afterwards, so that a bucket may owe tokens. What it owes is paid fir
 run.
 
 New numbers apply to the buckets that are there: as many tokens are missing as before, and no more than a bucket holds,
-unless it may owe some.
+unless it may owe some. They apply to what was made for the old ones too, because requests of an old generation end
+later, and take from the same buckets.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.clock import Clock, monotonic
-from gateway.policy.rate_store import NONE, RateStore
+from gateway.policy.rate_store import NO_STORE, NONE, RateStore
 
 TOLERANCE: Final = 1e-7
 """Seconds by which a token may come too early. A reading of the clock as a float is exact to 2e-9 s in a machine that
@@ -29,22 +30,43 @@ _ALMOST: Final = 1e-6
 """Of a token: so little is missing by rounding alone."""
 
 
+class Numbers:
+    """``interval``: seconds until one more token. ``burst``: tokens of a full bucket. ``capacity``: seconds in which an
+    empty bucket fills. ``late``: a bucket may owe tokens.
+    """
+
+    __slots__ = ("burst", "capacity", "interval", "late")
+
+    def __init__(self, rate: float, per: float, burst: int, *, late: bool = False) -> None:
+        self.interval = per / rate
+        self.burst = burst
+        self.capacity = burst * self.interval
+        self.late = late
+
+    def behind(self, moment: float, now: float) -> float:
+        """Seconds until a bucket is full, by its ``moment``."""
+        missing = max(0.0, moment - now)
+        return missing if self.late else min(missing, self.capacity)
+
+
 class Buckets:
     """The buckets of one limit, which outlive reloads. ``name``: it decides whose lock is taken first."""
 
-    __slots__ = ("forgotten", "name", "store")
+    __slots__ = ("name", "numbers", "store")
 
     def __init__(self, name: str, store: RateStore) -> None:
         self.name = name
         self.store = store
-        self.forgotten = False
-        """No limit has them any more: their memory may be that of others. A response that began before may end now."""
+        self.numbers: Numbers | None = None
+        """Those that apply, to all limits that have these buckets; None: each limit has its own."""
 
-    def adapt(self, interval: float, now: float) -> None:
-        """As `RateTable.adapt`."""
+    def adapt(self, numbers: Numbers, now: float) -> None:
+        """``numbers`` apply from now on: each bucket misses as many tokens as before, and no more than it holds."""
+        before, self.numbers = self.numbers, numbers
+        smaller = before is not None and numbers.burst < before.burst
         self.store.enter()
         try:
-            self.store.table.adapt(interval, now)
+            self.store.table.adapt(numbers.interval, now, math.inf if numbers.late else numbers.capacity, clip=smaller)
         finally:
             self.store.leave()
 
@@ -53,13 +75,19 @@ class Buckets:
         store.take_over(self.store.hand_over())
         self.store = store
 
+    def forget(self) -> RateStore:
+        """No active limit has them any more; returns their store. Its memory may be that of others soon, and requests
+        that began before may still take tokens: their limits then find full buckets, and change nothing."""
+        before, self.store, self.numbers = self.store, NO_STORE, None
+        return before
+
 
 class RateLimit:
     """The numbers of one limit: ``rate`` tokens in ``per`` seconds, up to ``burst``. ``shadow``: it counts alone.
     ``late``: what a request takes is known when it is over.
     """
 
-    __slots__ = ("buckets", "burst", "capacity", "interval", "late", "name", "shadow")
+    __slots__ = ("buckets", "name", "numbers", "shadow")
 
     def __init__(
         self,
@@ -73,44 +101,52 @@ class RateLimit:
         late: bool = False,
     ) -> None:
         self.name = name
-        self.interval = per / rate
-        """Seconds until one more token."""
-        self.burst = burst
-        self.capacity = burst * self.interval
-        """Seconds in which an empty bucket fills."""
+        self.numbers = Numbers(rate, per, burst, late=late)
+        """Its own. Those of its buckets apply, which are other ones before and after it is active."""
         self.buckets = buckets
         self.shadow = shadow
-        self.late = late
 
     def missing(self, key: int, now: float) -> float:
         """Seconds until the bucket of ``key`` is full. Takes no lock, and is exact only within this process."""
         table = self.buckets.store.table
         slot = table.find(key)
-        return 0.0 if slot == NONE else self.behind(table.moments[slot], now)
+        return 0.0 if slot == NONE else self.applying.behind(table.moments[slot], now)
 
-    def behind(self, moment: float, now: float) -> float:
-        """Seconds until a bucket is full, by its ``moment``."""
-        missing = max(0.0, moment - now)
-        return missing if self.late else min(missing, self.capacity)
+    @property
+    def applying(self) -> Numbers:
+        """The numbers that apply."""
+        return self.buckets.numbers or self.numbers
 
     def left(self, key: int, now: float) -> tuple[int, int]:
         """Whole tokens in the bucket of ``key``, and whole seconds until one more; 0: it is full."""
-        missing = self.missing(key, now)
-        tokens = max(0, math.floor(self.burst - missing / self.interval + _ALMOST))
-        if tokens >= self.burst:
-            return self.burst, 0
-        return tokens, max(1, math.ceil(missing - (self.burst - tokens - 1) * self.interval - TOLERANCE))
+        missing, numbers = self.missing(key, now), self.applying
+        interval, burst = numbers.interval, numbers.burst
+        tokens = max(0, math.floor(burst - missing / interval + _ALMOST))
+        if tokens >= burst:
+            return burst, 0
+        return tokens, max(1, math.ceil(missing - (burst - tokens - 1) * interval - TOLERANCE))
 
     def wait(self, key: int, weight: int, now: float) -> float:
         """Seconds until a request of ``weight`` would be admitted; 0.0: now."""
-        needed = 1 if self.late else weight
-        excess = self.missing(key, now) + needed * self.interval - self.capacity
+        numbers = self.applying
+        needed = 1 if numbers.late else weight
+        excess = self.missing(key, now) + needed * numbers.interval - numbers.capacity
         return excess if excess > TOLERANCE else 0.0
 
     @property
+    def late(self) -> bool:
+        """What a request takes is known when it is over."""
+        return self.numbers.late
+
+    @property
+    def burst(self) -> int:
+        """Tokens of a full bucket, by its own numbers."""
+        return self.numbers.burst
+
+    @property
     def window(self) -> int:
-        """Whole seconds in which an empty bucket fills, 1 or more."""
-        return max(1, math.ceil(self.capacity - TOLERANCE))
+        """Whole seconds in which an empty bucket fills, 1 or more, by its own numbers."""
+        return max(1, math.ceil(self.numbers.capacity - TOLERANCE))
 
 
 class Rejection:
@@ -167,16 +203,15 @@ class RateLimits:
         """Take from the buckets of late limits what a request with these ``keys`` has used, however few they hold."""
         for at in self.late:
             limit, key = self.limits[at], keys[at]
-            buckets = limit.buckets
-            if not tokens or buckets.forgotten:
+            if not tokens:
                 continue
-            store = buckets.store
+            store = limit.buckets.store
             store.enter()
             try:
                 now, table = self.clock(), store.table
                 slot = table.find(key)
                 before = now if slot == NONE else max(now, table.moments[slot])
-                table.put(slot, key, before + tokens * self.weight * limit.interval, now)
+                table.put(slot, key, before + tokens * self.weight * limit.applying.interval, now)
             finally:
                 store.leave()
 
@@ -187,12 +222,20 @@ class RateLimits:
         wait = 0.0
         shadowed = False
         for at, limit in enumerate(self.limits):
-            table = limit.buckets.store.table
+            buckets = limit.buckets
+            numbers, table = buckets.numbers or limit.numbers, buckets.store.table
             slot = table.find(keys[at])
-            moment = now if slot == NONE else now + limit.behind(table.moments[slot], now)
-            moment += limit.interval if limit.late else weight * limit.interval
+            moment = now
+            if slot != NONE:
+                missing = numbers.behind(table.moments[slot], now)
+                moment += missing
+                if missing >= numbers.capacity and not numbers.late:
+                    # Perhaps emptier than empty, because a process with older numbers wrote it. It would stay so,
+                    # because a rejected request changes nothing else.
+                    table.clip(slot, moment, numbers.interval)
+            moment += numbers.interval if numbers.late else weight * numbers.interval
             taken.append((slot, moment))
-            excess = moment - now - limit.capacity
+            excess = moment - now - numbers.capacity
             if excess > TOLERANCE:
                 rejecting.append(at)
                 shadowed = shadowed or limit.shadow

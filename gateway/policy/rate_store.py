@@ -81,16 +81,24 @@ class RateTable:
         else:
             self.moments[slot] = moment
 
-    def adapt(self, interval: float, now: float) -> None:
-        """A token counts for ``interval`` seconds from now on: each bucket misses as many tokens as before."""
+    def adapt(self, interval: float, now: float, most: float = math.inf, *, clip: bool = False) -> None:
+        """A token counts for ``interval`` seconds from now on: each bucket misses as many tokens as before, and is full
+        in ``most`` seconds. ``clip``: that is less than before, also where the interval is the same.
+        """
         before = self.interval[0]
         self.interval[0] = interval  # first, because a process that dies below must not leave it to be done twice
-        if not before or before == interval:
+        if not before or (before == interval and not clip):
             return
         factor, moments = interval / before, self.moments
         for slot, moment in enumerate(moments.tolist()):
             if moment > now:
-                moments[slot] = now + (moment - now) * factor
+                moments[slot] = now + min((moment - now) * factor, most)
+
+    def clip(self, slot: int, moment: float, interval: float) -> None:
+        """Store ``moment``, if it is earlier, and unless a token counts for another ``interval`` by now: then another
+        process has newer numbers, by which the bucket may hold more."""
+        if self.moments[slot] > moment and self.interval[0] in (0.0, interval):
+            self.moments[slot] = moment
 
     def _sets_of(self, key: int) -> tuple[int, int]:
         """The first slots of both sets."""
@@ -153,6 +161,36 @@ class MemoryRateStore:
     def take_over(self, saved: Saved) -> None:
         """As `RateStore.take_over`."""
         load(self.table, saved)
+
+
+class _NoTable(RateTable):
+    """Has no entry, and gets none."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        cells = memoryview(bytes(2 * CELL))
+        super().__init__(cells.cast("q"), cells.cast("d"), cells.cast("q"), cells.cast("d"))
+
+    def find(self, key: int) -> int:
+        """As `RateTable.find`."""
+        return NONE
+
+    def put(self, slot: int, key: int, moment: float, now: float) -> None:
+        """As `RateTable.put`."""
+
+
+class _NoStore(MemoryRateStore):
+    """Keeps nothing: each bucket is full. It has no lock."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.table = _NoTable()
+
+
+NO_STORE: Final[RateStore] = _NoStore()
+"""In place of a store that was given back."""
 
 
 def saved(table: RateTable) -> Saved:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from gateway.config import records
 from gateway.core.clock import Clock, monotonic
-from gateway.policy.rate import Buckets, RateLimit, RateLimits
+from gateway.policy.rate import Buckets, Numbers, RateLimit, RateLimits
 from gateway.policy.rate_store import slots_for
 from gateway.policy.stores import Stores
 from gateway.proxy.layers.limit_rate import RateRule
@@ -44,11 +44,11 @@ class Rates:
         owners += [(upstream.name, upstream.rate_limits) for upstream in upstreams]
         used = {_identity(name, limit): limit for name, limits in owners for limit in limits}
         for identity in self._buckets.keys() - used.keys():
-            gone = self._buckets.pop(identity)
-            gone.forgotten = True
-            self._stores.forget(gone.store)
+            self._stores.forget(self._buckets.pop(identity).forget())
         for identity, buckets in self._buckets.items():
-            buckets.adapt(used[identity].per / used[identity].rate, self._clock())
+            limit = used[identity]
+            numbers = Numbers(limit.rate, limit.per, limit.tokens, late=_late(limit))
+            buckets.adapt(numbers, self._clock())
 
     def move(self) -> None:
         """Everything goes on in the stores that it would get now."""
@@ -72,7 +72,7 @@ class Rates:
                 limit.tokens,
                 self._of(_identity(owner, limit)),
                 shadow=limit.mode == "shadow",
-                late=limit.unit == "tokens",
+                late=_late(limit),
             )
             for limit in settings
         ]
@@ -92,3 +92,8 @@ def _identity(name: str, limit: records.RateLimit) -> _Identity:
     slots = slots_for(1 if limit.key == "all" else limit.max_keys)
     unit = "" if limit.unit == "requests" else f" {limit.unit}"
     return f"{owner} {limit.shown_name} {limit.key}{unit}", slots
+
+
+def _late(limit: records.RateLimit) -> bool:
+    """Whether its tokens are known only when a response has ended."""
+    return limit.unit == "tokens"

@@ -24,6 +24,12 @@ class ExactBucket:
         self.rate, self.burst = rate, burst
         self.tokens, self.at = Fraction(burst), Fraction(0)
 
+    def change(self, rate: Fraction, burst: int, now: Fraction) -> None:
+        """As many tokens are missing as before, and no more than it holds."""
+        self.has(0, now)
+        self.tokens = max(Fraction(0), burst - (self.burst - self.tokens))
+        self.rate, self.burst = rate, burst
+
     def has(self, weight: int, now: Fraction) -> bool:
         self.tokens = min(Fraction(self.burst), self.tokens + (now - self.at) * self.rate)
         self.at = now
@@ -88,6 +94,33 @@ def test_it_is_an_exact_token_bucket(seed: int) -> None:
         assert (rejection.limits if rejection else []) == rejecting
         assert (rejection is None or not rejection.wait) == admitted
         refused += bool(rejecting)
+    assert STEPS / 50 < refused < STEPS, "both happen"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_generations_of_one_limit_are_one_exact_token_bucket(seed: int) -> None:
+    """Reloads change the numbers, and requests of all generations before go on."""
+    dice, clock = random.Random(seed), Clock()
+    buckets, weight = Buckets("a", MemoryRateStore(slots_for(100))), dice.randrange(1, 4)
+    generations: list[RateLimits] = []
+    models: list[ExactBucket] = []
+    refused = 0
+    for step in range(STEPS):
+        if step % 100 == 0:
+            rate, per, burst, _ = numbers_of(dice)[0]
+            limit = RateLimit("a", rate, per, burst, buckets)
+            buckets.adapt(limit.numbers, clock.now)
+            generations.append(RateLimits([limit], weight, clock))
+            exact = Fraction(rate) / Fraction(per)
+            models = models or [ExactBucket(exact, burst) for _ in range(KEYS)]
+            for model in models:
+                model.change(exact, burst, Fraction(clock.now))
+        clock.now += dice.choice((0.0, 0.0, 1 / 64, 1 / 8, 1.0)) if dice.random() < 0.99 else 64.0
+        key = dice.randrange(KEYS)
+        admitted = dice.choice(generations).try_take([key + 1]) is None
+        assert admitted == models[key].has(weight, Fraction(clock.now))
+        models[key].tokens -= weight * admitted
+        refused += not admitted
     assert STEPS / 50 < refused < STEPS, "both happen"
 
 

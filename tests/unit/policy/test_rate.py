@@ -162,10 +162,10 @@ class TestWhatIsLeft:
 
 class TestNewNumbers:
     def changed(self, before: RateLimit, rate: float, burst: int, per: float = 1.0) -> Scene:
-        before.buckets.adapt(before.interval, 1000.0)
+        before.buckets.adapt(before.numbers, 1000.0)
         Scene(before).admitted(before.burst)
         after = limit(rate, burst, per, buckets=before.buckets)
-        before.buckets.adapt(after.interval, 1000.0)
+        before.buckets.adapt(after.numbers, 1000.0)
         return Scene(after)
 
     def test_as_many_tokens_are_missing_as_before(self) -> None:
@@ -189,6 +189,45 @@ class TestNewNumbers:
         after.clock.now += 3600
         assert after.left() == (10, 0)
 
+    def test_a_smaller_bucket_fills_from_empty_while_its_key_does_not_come(self) -> None:
+        smaller = self.changed(limit(1.0, 60), 1.0, 4)
+        smaller.clock.now += 3
+        assert smaller.left() == (3, 1)
+
+    def of_two_processes(self, before: RateLimit, after: RateLimit) -> tuple[Scene, Scene]:
+        """The one has no new numbers yet, the other has."""
+        before.buckets.adapt(before.numbers, 1000.0)
+        after.buckets.adapt(after.numbers, 1000.0)
+        return Scene(before), Scene(after)
+
+    def test_what_another_process_takes_by_old_numbers_shuts_no_bucket(self) -> None:
+        store = MemoryRateStore(slots_for(100))
+        day, second = (limit(10.0, 10, per, buckets=Buckets("all", store)) for per in (86_400.0, 1.0))
+        late, early = self.of_two_processes(day, second)
+        assert late.take() is None
+        rejection = early.take()
+        assert rejection is not None
+        assert rejection.retry_after == 1
+        early.clock.now += 1.0
+        assert early.admitted(20) == 10
+
+    def test_a_process_with_old_numbers_fills_no_bucket(self) -> None:
+        store = MemoryRateStore(slots_for(100))
+        second, day = (limit(10.0, 10, per, buckets=Buckets("all", store)) for per in (1.0, 86_400.0))
+        late, early = self.of_two_processes(second, day)
+        assert early.admitted(20) == 10
+        assert late.take() is not None
+        assert early.left() == (0, 8640)
+
+    def test_tokens_are_charged_by_the_numbers_that_apply(self) -> None:
+        """A response of the old generation that ends after a reload."""
+        before = limit(10.0, 10, 86_400.0, late=True)
+        after = limit(10.0, 10, 1.0, late=True, buckets=before.buckets)
+        before.buckets.adapt(before.numbers, 1000.0)
+        before.buckets.adapt(after.numbers, 1000.0)
+        Scene(before).machine.charge([ME], 20)
+        assert after.missing(ME, 1000.0) == pytest.approx(2.0)
+
 
 def test_buckets_move_to_another_store() -> None:
     scene = Scene(limit(1.0, 2))
@@ -198,6 +237,17 @@ def test_buckets_move_to_another_store() -> None:
     assert scene.machine.limits[0].buckets.store is store
     assert scene.take() is not None
     assert scene.take(YOU) is None
+
+
+def test_buckets_that_are_given_back_are_full_and_stay_so() -> None:
+    scene = Scene(limit(1.0, 2), limit(1.0, 9, late=True))
+    assert scene.admitted(3) == 2
+    stores = [each.buckets.store for each in scene.machine.limits]
+    assert [each.buckets.forget() for each in scene.machine.limits] == stores
+    assert scene.admitted(9) == 9
+    scene.machine.charge([ME, ME], 100)
+    assert (scene.left(0), scene.left(1)) == ((2, 0), (9, 0))
+    assert [store.table.counts[0] for store in stores] == [1, 0]
 
 
 class Locked:
@@ -280,10 +330,10 @@ class TestLate:
 
     def test_other_numbers_keep_what_is_owed(self) -> None:
         before = limit(1.0, 60, late=True)
-        before.buckets.adapt(before.interval, 1000.0)
+        before.buckets.adapt(before.numbers, 1000.0)
         Scene(before).machine.charge([ME], 100)
         after = limit(2.0, 10, late=True, buckets=before.buckets)
-        before.buckets.adapt(after.interval, 1000.0)
+        before.buckets.adapt(after.numbers, 1000.0)
         assert Scene(after).left() == (0, 46)
 
     def test_limits_of_requests_are_not_charged(self) -> None:

@@ -104,3 +104,29 @@ def test_other_numbers_change_what_is_not_full() -> None:
     other.take_over(store.hand_over())
     other.table.adapt(2.0, NOW + 5)
     assert moment(other, 1) == NOW + 5 + 40
+
+
+def test_smaller_buckets_miss_no_more_than_they_hold() -> None:
+    store = MemoryRateStore(8)
+    for key, at in ((1, 30), (2, 3), (3, -1)):
+        put(store, key, NOW + at)
+    store.table.adapt(1.0, NOW, 10.0)
+    store.table.adapt(1.0, NOW, 10.0)
+    assert moment(store, 1) == NOW + 30, "nothing is known of other numbers"
+    store.table.adapt(1.0, NOW, 10.0, clip=True)
+    assert [moment(store, key) for key in (1, 2, 3)] == [NOW + 10, NOW + 3, NOW - 1]
+    store.table.adapt(2.0, NOW, 12.0)
+    assert [moment(store, key) for key in (1, 2, 3)] == [NOW + 12, NOW + 6, NOW - 1]
+
+
+def test_one_bucket_is_made_empty_only_by_the_numbers_of_the_table() -> None:
+    store = MemoryRateStore(8)
+    put(store, 1, NOW + 30)
+    slot = store.table.find(1)
+    for at, interval, left in ((40, 1.0, 30), (20, 1.0, 20)):
+        store.table.clip(slot, NOW + at, interval)
+        assert moment(store, 1) == NOW + left
+    store.table.adapt(2.0, NOW)
+    for at, interval, left in ((9, 1.0, 20), (9, 2.0, 9)):
+        store.table.clip(slot, NOW + at, interval)
+        assert moment(store, 1) == NOW + left

@@ -43,8 +43,8 @@ def test_a_route_without_limits_has_none(rates: Rates) -> None:
 def test_the_numbers_are_those_of_the_settings(rates: Rates) -> None:
     made = rule(rates, route(LIMIT, RateLimit("all", 10.0, burst=30, name="a", mode="shadow"), weight=2))
     mine, shared = made.machine.limits
-    assert (mine.name, mine.interval, mine.burst, mine.shadow) == ("client", 30.0, 2, False)
-    assert (shared.name, shared.interval, shared.burst, shared.shadow) == ("a", 0.1, 30, True)
+    assert (mine.name, mine.numbers.interval, mine.burst, mine.shadow) == ("client", 30.0, 2, False)
+    assert (shared.name, shared.numbers.interval, shared.burst, shared.shadow) == ("a", 0.1, 30, True)
     assert made.machine.weight == 2
 
 
@@ -129,8 +129,21 @@ def test_what_ends_after_its_limit_is_gone_charges_nothing(rates: Rates) -> None
     store = before.machine.limits[0].buckets.store
     rates.adopt([route()])
     before.machine.charge([7], 100)
+    assert not used_up(before)
     assert store.table.counts[0] == 0
     assert not used_up(rule(rates, route(TOKENS)))
+
+
+def test_what_was_made_before_a_limit_was_removed_is_not_limited_by_it(rates: Rates) -> None:
+    """Its memory and its lock may be those of another limit by then. The other limits keep their places."""
+    kept = replace(LIMIT, name="kept")
+    before = rule(rates, route(LIMIT, kept))
+    gone, other = (limit.buckets.store for limit in before.machine.limits)
+    rates.adopt([route(kept)])
+    rejections = [before.machine.try_take([7, 7]) for _ in range(3)]
+    assert [rejection and rejection.limits for rejection in rejections] == [None, None, [1]]
+    assert (gone.table.counts[0], other.table.counts[0]) == (0, 1)
+    assert before.machine.limits[0].left(7, 1000.0) == (2, 0)
 
 
 ALL = RateLimit("all", 2.0, per=60.0)
@@ -166,3 +179,35 @@ def test_the_bucket_of_an_upstream_outlives_a_reload_and_not_the_upstream(rates:
     rates.adopt([], [upstream("connection/renamed")])
     assert list(rates._buckets) == [], "one that was never asked has none, and the other is forgotten"
     assert [takes(rates, upstream()) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (replace(ALL, rate=10.0, per=86_400.0), replace(ALL, rate=10.0, per=1.0)),
+        (replace(ALL, rate=1.0, per=1.0, burst=100), replace(ALL, rate=1.0, per=1.0, burst=10)),
+        (replace(ALL, rate=10.0, per=1.0), replace(ALL, rate=10.0, per=86_400.0)),
+        (replace(ALL, rate=1.0, per=1.0, burst=10), replace(ALL, rate=1.0, per=1.0, burst=100)),
+    ],
+)
+def test_an_old_generation_takes_tokens_by_the_numbers_that_apply(first: RateLimit, second: RateLimit) -> None:
+    clock = Clock()
+    rates = Rates(MemoryStores(clock), clock)
+    old, new = (rates.of_upstream(upstream(limit=limit)) for limit in (first, second))
+    assert old is not None
+    assert new is not None
+    rates.adopt([], [upstream(limit=first)])
+    assert old.machine.try_take([7]) is None
+    rates.adopt([], [upstream(limit=second)])
+    admitted = 0
+    while old.machine.try_take([7]) is None:
+        admitted += 1
+    assert admitted == second.tokens - 1, "as many as the new numbers leave"
+    interval = second.per / second.rate
+    for _ in range(3):
+        for each in (old, new):
+            rejection = each.machine.try_take([7])
+            assert rejection is not None
+            assert rejection.wait == pytest.approx(interval)
+            clock.now += interval
+            assert each.machine.try_take([7]) is None
