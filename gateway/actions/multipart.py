@@ -18,6 +18,8 @@ TYPE: Final = f"multipart/form-data; boundary={BOUNDARY}"
 _DELIMITER: Final = f"--{BOUNDARY}".encode()
 _ESCAPED: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 """As HTML has it for names and file names (RFC 7578 2 leaves it open)."""
+_FILENAME: Final = "file"
+"""Of a file that has none: without one many servers take a file for a plain value (RFC 7578 4.2 recommends it)."""
 _FILE: Final = frozenset(("filename", "content_type", "text", "base64"))
 _MEDIA_TYPE: Final = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,254}")
 _NAME: Final = re.compile(rb'; name="([^"]*)"')
@@ -30,7 +32,8 @@ def written(name: str) -> str:
 
 def encode(members: Mapping[str, Any]) -> bytes:
     """``members``: texts and numbers, files (mappings of ``text`` or ``base64`` with ``filename`` and
-    ``content_type``), and lists of them; null is left out.
+    ``content_type``), and lists of them; null is left out. A file without ``filename`` is called `file`; an empty one
+    makes a plain value of it, which may have a media type.
 
     Raises `InvalidCallError` for what is none of these.
     """
@@ -65,8 +68,9 @@ def _part(name: str, value: Any) -> bytes:
     fields = f'Content-Disposition: form-data; name="{written(name)}"'
     if isinstance(value, Mapping):
         data = _content(value, place)
-        if value.get("filename") is not None:
-            filename = text(value["filename"], f"{place}.filename")
+        given = value.get("filename")
+        filename = _FILENAME if given is None else text(given, f"{place}.filename")
+        if filename:
             fields += f'; filename="{written(filename)}"'
         if value.get("content_type") is not None:
             fields += f"\r\nContent-Type: {_media_type(value['content_type'], place)}"

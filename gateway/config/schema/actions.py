@@ -88,7 +88,8 @@ class Body(Section):
     type: Literal["json", "form", "multipart", "text", "raw"] = Field(default="json", examples=["form"])
     """`json`, `form` (URL-encoded), `multipart` (a form with files, RFC 7578), or `text` and `raw`: as it is."""
     value: Any = Field(default=None, examples=[{"title": "{title}"}])
-    """What is sent. A file of `multipart` is a mapping: `text` or `base64`, with `filename` and `content_type`."""
+    """What is sent. A file of `multipart` is a mapping: `text` or `base64`, with `filename` (else it is `file`) and
+    `content_type`."""
     content_type: str = Field(default="", pattern=r"^[\x20-\x7e]*$", examples=["application/merge-patch+json"])
     """Its media type; empty: the usual one."""
 

@@ -39,9 +39,18 @@ def test_values_and_files() -> None:
     ]
     assert [part.get_payload(decode=True) for part in parts] == ["é".encode(), b"3", b"a", b"b", PNG, b"hello"]
     assert (parts[4].get_filename(), parts[4].get_content_type()) == ("logo.png", "image/png")
-    assert (parts[5].get_filename(), parts[5]["content-type"]) == (None, None)
+    assert (parts[5].get_filename(), parts[5]["content-type"]) == ("file", None), (
+        "without a name it is no file for many"
+    )
     assert body.endswith(f"--{BOUNDARY}--\r\n".encode())
     assert encode({"a": None}) == b"", "without a part there is no body"
+
+
+def test_an_empty_filename_makes_a_plain_value_with_a_media_type() -> None:
+    body = encode({"meta": {"text": "{}", "filename": "", "content_type": "application/json"}, "a": [{"text": ""}]})
+    meta, listed = parts_of(body)
+    assert (meta.get_filename(), meta.get_content_type()) == (None, "application/json")
+    assert (listed.get_filename(), listed.get_payload()) == ("file", "")
 
 
 def test_names_stay_in_their_quotes() -> None:
