@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(120)
 LIBRARY = Path(__file__).parents[1] / "data" / "library.yaml"
 ENV = {"LIB_KEY": "k-1", "LIB_BOTH_USERNAME": "me", "LIB_BOTH_PASSWORD": "pass", "LIB_FLOW": "t-1"}
 BOOK = {"title": "T", "sequel": {"title": "U", "price": None}, "author": {"name": "A"}}
-FILES = {"cover": {"base64": "iVBORw==", "filename": "c.png"}, "inside": [{"text": "1"}, {"text": "2"}]}
+FILES = {"cover": {"base64": "iVBORw==", "filename": "c.png"}, "inside": [{"text": "1"}, {"text": "2"}], "back": None}
 CALLS = (
     ("listBooks", {"limit": 5, "ids": [1, 2], "filter_title": "a&b", "tags": "x,y", "X-Tenant": "t"}),
     ("listBooks", {"limit": 5}),
@@ -75,6 +75,7 @@ REJECTED = (
     ("login", {"scope": []}),
     ("replace-covers", {"of": "b"}),
     ("replace-covers", {"of": "b", "cover": "text"}),
+    ("replace-covers", {"of": "b", "cover": {"text": "a"}, "back": {"text": "a", "base64": "YQ=="}}),
     ("replace-covers", {"of": "b", "cover": {"filename": "no content"}}),
     ("replace-covers", {"of": "b", "cover": {"text": "a"}, "inside": ["text"]}),
 )
@@ -119,6 +120,8 @@ async def test_imported_actions_call_the_api_that_is_described(tmp_path: Path, u
         for name, value in fields.items():
             assert seen[line].get(name) == value.encode(), (line, name)
         assert seen[line].get("authorization") is None or "authorization" in fields
+    covers = seen[b"PUT /v1/covers"].body
+    assert (covers.count(b'filename="file"'), b'name="back"' in covers) == (2, False), "files are files without a name"
     # What needs no credential gets none.
     assert seen[b"POST /v1/login"].get("x-key") is seen[b"DELETE /v1/covers"].get("x-key") is None
 

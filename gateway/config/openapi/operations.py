@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from gateway.config.openapi.schemas import ANY, Schemas, kind
+from gateway.config.openapi.schemas import ANY, Schemas, kind, may_be_null
 from gateway.config.openapi.source import InvalidDescriptionError, Source
 
 METHODS: Final = ("get", "head", "post", "put", "patch", "delete", "options")
@@ -157,7 +157,8 @@ class Operation:
             if json_kind not in ("", "application/json"):
                 body["content_type"] = str(kinds[json_kind])
             self._add_whole(made, body, content[kinds[chosen]], node, required=required)
-        elif form := next((each for each in _FORMS if each in kinds), ""):
+        elif forms := [each for each in _FORMS if each in kinds]:
+            form = next((each for each in forms if self._has_file(content[kinds[each]], _FORMS[each])), forms[0])
             self._add_form(made, _FORMS[form], content[kinds[form]], required=required)
         elif text_kind:
             body = {"type": "text", "content_type": str(kinds[text_kind])}
@@ -181,46 +182,76 @@ class Operation:
 
     def _add_form(self, made: _Made, form: str, media: object, *, required: bool) -> None:
         """Each member of the form is a value of the input. ``form``: one of `_FORMS`."""
+        members, listed = self._members(media)
+        found = {
+            name: self._member(member, f"{self._where}/requestBody/properties/{name}", files=form == "multipart")
+            for name, member in members.items()
+        }
+        objects = [name for name, schema in found.items() if schema is None]
+        needed = next((name for name in objects if name in listed), None)
+        wrong = ""
+        if form == "multipart" and not members:
+            wrong = "is multipart/form-data, and the description names no part of it"
+        elif needed is not None:
+            wrong = f"needs {needed}, which is an object, and no form can hold one"
+        elif form == "multipart" and len(objects) == len(members):
+            wrong = "is multipart/form-data, and all parts of it are objects, which it cannot hold"
+        if wrong and required:
+            raise NotCallableError(f"its body {wrong}")
+        if wrong:
+            self._remarks.append(f"{self._where}: its body is left out: it {wrong}")
+            return
+        self._remarks += [f"{self._where}: {name} of the form is left out, because it is an object" for name in objects]
+        value: dict[str, str] = {}
+        for name, schema in found.items():
+            if schema is not None:
+                own = made.name(name)
+                made.parameters.append(_entry(own, schema, "", required=name in listed))
+                value[name] = f"{{{own}}}"
+        made.body = {"type": form, "value": value}
+
+    def _members(self, media: object) -> tuple[dict[str, object], list[object]]:
+        """The schemas of the members of a form by their names, and the names of those that it needs."""
         where = f"{self._where}/requestBody"
         schema, _ = self._source.resolved(self._source.mapping(media, where).get("schema"), where)
-        found = self._source.mapping(schema, where)
+        found = self._schemas.flat(self._source.mapping(schema, where), where)
         members = self._source.mapping(found.get("properties"), f"{where}/properties")
-        if form == "multipart" and not members:
-            if required:
-                raise NotCallableError("its body is multipart/form-data, and the description names no part of it")
-            self._remarks.append(f"{self._where}: its body (multipart/form-data) is left out: its parts have no names")
-            return
         listed = found.get("required")
-        value: dict[str, str] = {}
-        for name, member in members.items():
-            converted = self._member(member, f"{where}/properties/{name}", files=form == "multipart")
-            if converted is None:
-                self._remarks.append(f"{self._where}: {name} of the form is left out, because it is an object")
-                continue
-            own = made.name(str(name))
-            needed = isinstance(listed, list) and name in listed
-            made.parameters.append(_entry(own, converted, "", required=needed))
-            value[str(name)] = f"{{{own}}}"
-        made.body = {"type": form, "value": value}
+        return {str(name): each for name, each in members.items()}, listed if isinstance(listed, list) else []
+
+    def _has_file(self, media: object, form: str) -> bool:
+        """Whether a member of the form is a file, or a list of them. ``form``: one of `_FORMS`; URL-encoded ones hold
+        none."""
+        members = self._members(media)[0] if form == "multipart" else {}
+        return any(self._as_file(self._schemas.flat(each, self._where)) is not None for each in members.values())
 
     def _member(self, member: object, where: str, *, files: bool) -> dict[str, Any] | None:
         """The schema of a member of a form; None: it is left out. ``files``: a member may be a file, or a list of
         them."""
-        inner, _ = self._source.resolved(member, where)
-        if files and isinstance(inner, Mapping):
-            said = {"description": str(inner["description"])} if inner.get("description") else {}
-            items, _ = self._source.resolved(inner.get("items"), where)
-            if self._is_file(inner):
-                return said | _file()
-            if kind(inner) == "array" and self._is_file(items):
-                return {**said, "type": "array", "items": _file()}
+        inner = self._schemas.flat(member, where)
+        if files and (file := self._as_file(inner)) is not None:
+            return file
         converted = self._schemas.converted(member, where)
+        if converted is True:
+            converted = {}
         return converted if kind(inner) != "object" and isinstance(converted, dict) else None
 
-    def _is_file(self, schema: object) -> bool:
+    def _as_file(self, schema: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What stands for a file in the input, or for a list of them; None: ``schema`` is another value."""
+        said = {"description": str(schema["description"])} if schema.get("description") else {}
+        found = None
+        if self._is_file(schema):
+            found = _file()
+        elif kind(schema) == "array" and self._is_file(self._schemas.flat(schema.get("items"), self._where)):
+            found = {"type": "array", "items": _file()}
+        if found is not None and may_be_null(schema):
+            found = {"type": [found["type"], "null"], "anyOf": [{"type": "null"}, found]}
+        return None if found is None else said | found
+
+    def _is_file(self, schema: Mapping[str, Any]) -> bool:
         """Whether it is bytes: those of OpenAPI 3.0 have a format, those of 3.1 a media type and no encoding as text
         (OpenAPI 3.1.0, Media Type Object, considerations for file uploads)."""
-        if not isinstance(schema, Mapping) or kind(schema) not in ("", "string"):
+        if kind(schema) not in ("", "string"):
             return False
         if kind(schema) == "string" and schema.get("format") == "binary":
             return True

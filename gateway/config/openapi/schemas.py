@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.config.openapi.source import InvalidDescriptionError, Source
+from gateway.config.openapi.source import MAX_DEPTH, InvalidDescriptionError, Source
 
 ANY: Final = ("string", "number", "integer", "boolean", "array", "object", "null")
 _DROPPED: Final = frozenset(
@@ -18,7 +18,8 @@ _DROPPED: Final = frozenset(
     )
 )
 _SCHEMAS: Final = ("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else")
-_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+_CHOICES: Final = ("allOf", "anyOf", "oneOf")
+_LISTS: Final = (*_CHOICES, "prefixItems")
 _MAPPINGS: Final = ("properties", "patternProperties", "dependentSchemas", "$defs")
 _SCALARS: Final = frozenset(("string", "number", "integer", "boolean"))
 _DEEP: Final = 6
@@ -31,6 +32,8 @@ class Schemas:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._names: dict[str, str] = {}
+        self._flat: dict[int, Mapping[str, Any]] = {}
+        """By the identities of nodes of the description: a schema that many others have is read once."""
         self.definitions: dict[str, Any] = {}
 
     def converted(self, node: object, where: str, depth: int = 0) -> Any:
@@ -47,6 +50,37 @@ class Schemas:
         found = self._referred(reference, depth)
         # What stands beside a reference holds too, but in OpenAPI 3.0.
         return found | own if "$ref" in found or not own else {"allOf": [found], **own}
+
+    def flat(self, node: object, where: str, depth: int = 0) -> Mapping[str, Any]:
+        """What ``node`` says of its one type: with all of `allOf`, and with `anyOf` and `oneOf` where they have a one
+        choice besides null: many descriptions write a value that may be null so. It is `nullable` then. A ``node`` that
+        is no mapping is an empty schema.
+
+        Raises `InvalidDescriptionError`.
+        """
+        found, where = self._source.resolved(node, where)
+        if not isinstance(found, Mapping):
+            return {}
+        if depth > MAX_DEPTH:
+            raise InvalidDescriptionError(f"{where} is nested deeper than {MAX_DEPTH} levels; correct the description")
+        if id(found) not in self._flat:
+            self._flat[id(found)] = {}  # known before it is complete, because it may contain itself
+            self._flat[id(found)] = self._flattened(found, where, depth)
+        return self._flat[id(found)]
+
+    def _flattened(self, node: Mapping[str, Any], where: str, depth: int) -> Mapping[str, Any]:
+        made = {key: value for key, value in node.items() if key not in _CHOICES}
+        for key in _CHOICES:
+            listed = node.get(key)
+            branches = [self.flat(each, where, depth + 1) for each in listed] if isinstance(listed, list) else []
+            chosen = branches if key == "allOf" else [each for each in branches if not _is_null(each)]
+            if key != "allOf" and len(chosen) != 1:
+                continue
+            for each in reversed(chosen):
+                made = _both(each, made)
+            if len(chosen) < len(branches):
+                made["nullable"] = True
+        return made
 
     def _referred(self, reference: str, depth: int) -> Any:
         node, _ = self._source.resolved({"$ref": reference}, reference)
@@ -124,8 +158,31 @@ def _nullable(node: Mapping[str, Any], made: dict[str, Any]) -> None:
             made["enum"] = [*made["enum"], None]
 
 
+def _both(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema with the keywords of both. Where they have one keyword it is that of ``second``, but members add up."""
+    made = {**first, **second}
+    one, other = first.get("properties"), second.get("properties")
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        made["properties"] = {**one, **other}
+    needed, more = first.get("required"), second.get("required")
+    if isinstance(needed, list) and isinstance(more, list):
+        made["required"] = [*needed, *more]
+    return made
+
+
+def _is_null(schema: Mapping[str, Any]) -> bool:
+    """Whether null is all that it accepts."""
+    return schema.get("type") in ("null", ["null"]) or ("const" in schema and schema["const"] is None)
+
+
 def kind(schema: object) -> str:
     """The one type of a schema, besides null; "": it has none, or several."""
     found = schema.get("type") if isinstance(schema, Mapping) else None
     kinds = [each for each in (found if isinstance(found, list) else [found]) if each != "null"]
     return kinds[0] if len(kinds) == 1 and kinds[0] in ANY else ""
+
+
+def may_be_null(flat: Mapping[str, Any]) -> bool:
+    """Whether a schema that `Schemas.flat` has made accepts null."""
+    found = flat.get("type")
+    return flat.get("nullable") is True or (isinstance(found, list) and "null" in found)

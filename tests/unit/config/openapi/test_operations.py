@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.config.openapi.operations import NotCallableError, Operation
+from gateway.config.openapi.schemas import ANY
 from gateway.config.openapi.source import InvalidDescriptionError, Source
 
 SOURCE = Source(
@@ -16,6 +17,7 @@ SOURCE = Source(
             "schemas": {
                 "Any": {"oneOf": [{"type": "object"}, {"type": "null"}]},
                 "Bytes": {"type": "string", "format": "binary"},
+                "MaybeBytes": {"anyOf": [{"$ref": "#/components/schemas/Bytes"}, {"type": "null"}]},
             }
         },
     }
@@ -170,7 +172,7 @@ def test_bodies_that_cannot_be_sent() -> None:
     with pytest.raises(NotCallableError, match="its body is multipart/form-data, and the description names no part"):
         action(body("multipart/form-data", {}, required=True), method="post")
     made, remarks = action(body("multipart/form-data", {}), method="post")
-    assert ("body" not in made, len(remarks), "its parts have no names" in remarks[0]) == (True, 1, True)
+    assert ("body" not in made, len(remarks), "names no part of it" in remarks[0]) == (True, 1, True)
 
 
 FILE = {
@@ -179,6 +181,12 @@ FILE = {
     "additionalProperties": False,
 }
 BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
+OBJECT: dict[str, Any] = {"anyOf": [{"type": "object"}, {"type": "null"}]}
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+
+
+def nullable(kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": [kind, "null"], "anyOf": [{"type": "null"}, {"type": kind, **schema}]}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +204,31 @@ BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
             {"type": "string", "contentMediaType": "image/png", "contentEncoding": "base64"},
             {"type": "string", "schema": {"contentMediaType": "image/png", "contentEncoding": "base64"}},
         ),
+        ({"anyOf": [BYTES, {"type": "null"}], "title": "A"}, {"type": "object", "schema": nullable("object", FILE)}),
+        ({"$ref": "#/components/schemas/MaybeBytes"}, {"type": "object", "schema": nullable("object", FILE)}),
+        (
+            {"oneOf": [{"const": None}, {"$ref": "#/components/schemas/Bytes"}]},
+            {"type": "object", "schema": nullable("object", FILE)},
+        ),
+        (BYTES | {"type": ["string", "null"]}, {"type": "object", "schema": nullable("object", FILE)}),
+        (
+            {"allOf": [{"$ref": "#/components/schemas/Bytes"}], "description": "A"},
+            {"type": "object", "description": "A", "schema": FILE},
+        ),
+        ({"anyOf": [{"allOf": [BYTES]}]}, {"type": "object", "schema": FILE}),
+        (
+            {"type": "array", "items": {"$ref": "#/components/schemas/MaybeBytes"}},
+            {"type": "array", "schema": {"items": {"type": "object", **FILE}}},
+        ),
+        (
+            {"anyOf": [{"type": "array", "items": BYTES}, {"type": "null"}]},
+            {"type": "array", "schema": nullable("array", {"items": {"type": "object", **FILE}})},
+        ),
+        (
+            {"anyOf": [BYTES, {"type": "integer"}]},
+            {"schema": {"type": [*ANY], "anyOf": [BYTES, {"type": "integer"}]}},
+        ),
+        (True, {"schema": {"type": [*ANY]}}),
         ({"type": "integer"}, {"type": "integer"}),
         ({"type": "array", "items": {"type": "string"}}, {"type": "array", "schema": {"items": {"type": "string"}}}),
     ],
@@ -206,6 +239,49 @@ def test_a_part_of_a_form_may_be_a_file(member: Any, entry: Any) -> None:
     assert found["body"] == {"type": "multipart", "value": {"a": "{a}"}}
     assert found["parameters"] == [{"name": "a", "required": True, **entry}]
     assert remarks == ["POST /x: o of the form is left out, because it is an object"]
+
+
+def test_a_form_may_be_made_of_others() -> None:
+    schema = {"allOf": [{"properties": {"a": BYTES}, "required": ["a"]}, {"properties": {"b": {"type": "string"}}}]}
+    found, _ = action(body(MULTIPART, {"anyOf": [schema, {"type": "null"}]}, required=True), method="post")
+    assert found["body"]["value"] == {"a": "{a}", "b": "{b}"}
+    assert [each["name"] for each in found["parameters"] if each.get("required")] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [URLENCODED, MULTIPART])
+@pytest.mark.parametrize("member", [OBJECT, {"type": "object"}, {"allOf": [{"type": "object"}]}])
+def test_a_form_that_needs_an_object_cannot_be_sent(kind: str, member: Any) -> None:
+    schema = {"properties": {"a": {"type": "string"}, "o": member}, "required": ["o"]}
+    with pytest.raises(NotCallableError, match="its body needs o, which is an object, and no form can hold one"):
+        action(body(kind, schema, required=True), method="post")
+    found, remarks = action(body(kind, schema), method="post")
+    assert ("body" in found, "parameters" in found) == (False, False)
+    assert remarks == ["POST /x: its body is left out: it needs o, which is an object, and no form can hold one"]
+
+
+def test_a_form_without_a_part_that_can_be_sent() -> None:
+    schema = {"properties": {"o": {"type": "object"}}}
+    with pytest.raises(NotCallableError, match="all parts of it are objects, which it cannot hold"):
+        action(body(MULTIPART, schema, required=True), method="post")
+    found, remarks = action(body(MULTIPART, schema), method="post")
+    assert ("body" in found, len(remarks)) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [
+        (BYTES, "multipart"),
+        ({"anyOf": [BYTES, {"type": "null"}]}, "multipart"),
+        ({"type": "array", "items": BYTES}, "multipart"),
+        ({"type": "string"}, "form"),
+    ],
+)
+@pytest.mark.parametrize("kinds", [(URLENCODED, MULTIPART), (MULTIPART, URLENCODED)])
+def test_of_two_forms_the_one_that_can_hold_a_file_is_sent(member: Any, kind: str, kinds: tuple[str, ...]) -> None:
+    media = {"schema": {"properties": {"a": member, "b": {"type": "string"}}}}
+    node = {"requestBody": {"content": dict.fromkeys(kinds, media), "required": True}}
+    found, _ = action(node, method="post")
+    assert found["body"] == {"type": kind, "value": {"a": "{a}", "b": "{b}"}}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.config.input_schema import validator
-from gateway.config.openapi.schemas import Schemas, kind
+from gateway.config.openapi.schemas import Schemas, kind, may_be_null
 from gateway.config.openapi.source import InvalidDescriptionError, Source
 
 COMPONENTS = {
@@ -127,3 +127,49 @@ def test_what_is_no_schema_has_its_place() -> None:
 )
 def test_the_one_type_of_a_schema(schema: object, found: str) -> None:
     assert kind(schema) == found
+
+
+@pytest.mark.parametrize(
+    ("node", "flat", "null"),
+    [
+        (True, {}, False),
+        (ref("Size"), {"type": "integer", "minimum": 1}, False),
+        ({"type": "string", "nullable": True}, {"type": "string", "nullable": True}, True),
+        ({"type": ["string", "null"]}, {"type": ["string", "null"]}, True),
+        ({"type": ["string", "integer"]}, {"type": ["string", "integer"]}, False),
+        ({"anyOf": [ref("Size"), {"type": "null"}], "title": "T"}, {"minimum": 1, "title": "T"}, True),
+        ({"oneOf": [{"type": ["null"]}, {"minimum": 2}], "minimum": 3}, {"minimum": 3}, True),
+        ({"anyOf": [{"oneOf": [{"const": None}, {"minimum": 2}]}]}, {"minimum": 2}, True),
+        ({"anyOf": [ref("Size"), {"type": "string"}], "title": "T"}, {"title": "T"}, False),
+        ({"anyOf": [{"type": "null"}], "title": "T"}, {"title": "T"}, False),
+        ({"anyOf": "broken"}, {}, False),
+        ({"allOf": [ref("Size"), {"maximum": 2}]}, {"type": "integer", "minimum": 1, "maximum": 2}, False),
+        (
+            {
+                "allOf": [{"properties": {"a": True}, "required": ["a"]}, {"properties": {"b": True}}],
+                "required": ["b"],
+            },
+            {"properties": {"a": True, "b": True}, "required": ["a", "b"]},
+            False,
+        ),
+    ],
+)
+def test_a_schema_of_one_type_in_one_mapping(node: Any, flat: dict[str, Any], null: bool) -> None:
+    found = schemas().flat(node, "here")
+    assert flat.items() <= found.items()
+    assert not found.keys() & {"allOf", "anyOf", "oneOf"}
+    assert may_be_null(found) is null
+
+
+def test_schemas_that_contain_themselves_or_each_other_end() -> None:
+    """Each of a long row has the next one twice: as a tree it would be larger than any memory."""
+    own = {"Own": {"allOf": [ref("Own"), {"type": "string"}]}}
+    row = {f"R{at}": {"allOf": [ref(f"R{at + 1}"), ref(f"R{at + 1}")]} for at in range(100)} | {
+        "R100": {"type": "null"}
+    }
+    source = Source({"openapi": "3.1.0", "components": {"schemas": own | row}})
+    assert Schemas(source).flat(ref("Own"), "here") == {"type": "string"}
+    assert Schemas(source).flat(ref("R0"), "here") == {"type": "null"}
+    deep = {f"R{at}": {"anyOf": [ref(f"R{at + 1}")]} for at in range(5000)}
+    with pytest.raises(InvalidDescriptionError, match="is nested deeper than 200 levels"):
+        Schemas(Source({"openapi": "3.1.0", "components": {"schemas": deep}})).flat(ref("R0"), "here")
