@@ -8,7 +8,7 @@ import sqlite3
 import ssl
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -79,9 +79,13 @@ class Database(ABC):
         """Undo what it has changed, unless the pool does so by the method of the driver."""
         del driver
 
-    async def stop(self, driver: Any) -> bool:
-        """End what runs on the connection ``driver`` at the server. False: the driver does so when it is cancelled."""
-        del driver
+    async def stop(self, driver: Any, runs: Callable[[], bool]) -> bool:
+        """End what runs on the connection ``driver`` at the server. False: nothing was stopped here.
+
+        ``runs``: whether the call still has the connection. It is asked directly before the stop is sent, because the
+        statement may end by itself meanwhile.
+        """
+        del driver, runs  # it is the driver that stops a statement when it is cancelled
         return False
 
     @abstractmethod
@@ -108,7 +112,8 @@ class _Server(Database):
 
 
 class Postgres(_Server):
-    """PostgreSQL by asyncpg, which sends a CancelRequest when a statement is cancelled."""
+    """PostgreSQL by asyncpg, which sends a CancelRequest when a statement is cancelled. A connection on which a
+    statement was cancelled is closed and not used again, so that the request ends no other statement."""
 
     engine_url = "postgresql+asyncpg://"
     _ILL: Final = ("08", "28", "3D", "53", "57", "58", "F0", "XX")
@@ -227,7 +232,7 @@ class Mysql(_Server):
         await cursor.execute(statement, tuple(values))
         return MysqlRows(driver, cursor)
 
-    async def stop(self, driver: Any) -> bool:
+    async def stop(self, driver: Any, runs: Callable[[], bool]) -> bool:
         """By KILL, from another connection."""
         number = int(driver.thread_id())
         with contextlib.suppress(Exception):
@@ -235,6 +240,8 @@ class Mysql(_Server):
                 other = await self.dial()
                 try:
                     cursor = await other.cursor()
+                    if not runs():
+                        return False
                     await cursor.execute(f"KILL {number}")
                 finally:
                     other.close()
@@ -280,7 +287,9 @@ class Sqlite(Database):
     async def execute(self, driver: Any, statement: str, values: Sequence[object]) -> Rows:
         return SqliteRows(await driver.execute(statement, values))
 
-    async def stop(self, driver: Any) -> bool:
+    async def stop(self, driver: Any, runs: Callable[[], bool]) -> bool:
+        if not runs():
+            return False
         await driver.interrupt()
         return True
 

@@ -10,7 +10,8 @@ import importlib
 import json
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.networks import Destinations
@@ -37,6 +38,21 @@ _CELL: Final = 8
 
 class DatabaseAwayError(Exception):
     """The database is away, or does not work."""
+
+
+@dataclass(slots=True, eq=False)
+class _Borrowed:
+    """The connection that a call has from the pool."""
+
+    driver: Any = None
+    """None: the call has none yet, or none any more."""
+    stopped: bool = False
+    """A stop of what runs on it has begun. It does not go back to the pool, because the stop may come late, and would
+    end the statement of the next call."""
+
+    def runs(self) -> bool:
+        """Whether the call still has it."""
+        return self.driver is not None
 
 
 class Sql(Connector[SqlConnection, SqlAction]):
@@ -80,7 +96,7 @@ class Sql(Connector[SqlConnection, SqlAction]):
     async def perform(self, call: Call[SqlAction]) -> object:
         """Rows, or how many rows have changed. Raises as `Connector.perform`."""
         values = {name: _bound(call, name) for name in call.action.names()}
-        return await self._watched(lambda held: self._execute(held, call, values))
+        return await self._watched(lambda borrowed: self._execute(borrowed, call, values))
 
     async def test(self) -> None:
         """Whether the database executes SELECT 1."""
@@ -94,21 +110,21 @@ class Sql(Connector[SqlConnection, SqlAction]):
         await self._tasks.finish()
         await self._engine.dispose()
 
-    async def _watched(self, work: Callable[[list[Any]], Any]) -> object:
+    async def _watched(self, work: Callable[[_Borrowed], Coroutine[Any, Any, object]]) -> object:
         """Run ``work``. When this is cancelled, its statement is stopped at the server first."""
         while not self._disposed.is_set():
             await self._disposed.wait()
-        held: list[Any] = []
+        borrowed = _Borrowed()
         self._calls += 1
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
-        task = asyncio.get_running_loop().create_task(work(held), name="statement")
+        task = asyncio.get_running_loop().create_task(work(borrowed), name="statement")
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             stopped = asyncio.get_running_loop().create_future()
-            self._tasks.start(self._stop(task, held, stopped), "stop statement")
+            self._tasks.start(self._stop(task, borrowed, stopped), "stop statement")
             await stopped
             raise
         finally:
@@ -117,11 +133,12 @@ class Sql(Connector[SqlConnection, SqlAction]):
                 loop = asyncio.get_running_loop()
                 self._closing = loop.call_later(self.connection.idle, self._close_idle)
 
-    async def _stop(self, task: asyncio.Task[object], held: list[Any], stopped: asyncio.Future[None]) -> None:
+    async def _stop(self, task: asyncio.Task[object], borrowed: _Borrowed, stopped: asyncio.Future[None]) -> None:
+        borrowed.stopped = True
         try:
             # Again and again, because a stop that comes before the statement has begun is lost.
             for _ in range(_STOPS):
-                if not held or task.done() or not await self._database.stop(held[0]):
+                if not borrowed.runs() or not await self._database.stop(borrowed.driver, borrowed.runs):
                     break
                 await asyncio.wait({task}, timeout=_STOP_SECONDS / _STOPS)
             task.cancel()
@@ -144,14 +161,18 @@ class Sql(Connector[SqlConnection, SqlAction]):
         finally:
             disposed.set()
 
-    async def _execute(self, held: list[Any], call: Call[SqlAction], values: Mapping[str, Any]) -> object:
+    async def _execute(self, borrowed: _Borrowed, call: Call[SqlAction], values: Mapping[str, Any]) -> object:
         from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
         try:
             async with self._engine.connect() as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                held.append(driver)
-                return await self._transact(connection, driver, call, values)
+                borrowed.driver = driver = (await connection.get_raw_connection()).driver_connection
+                try:
+                    return await self._transact(connection, driver, call, values)
+                finally:
+                    borrowed.driver = None
+                    if borrowed.stopped:
+                        await connection.invalidate()
         except DBAPIError as error:  # of the pool, which checks the connection
             origin = error.orig
             cause = getattr(origin, "__cause__", None) or origin

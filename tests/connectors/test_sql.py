@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.calling import Calling
 from harness.databases import MILLION, Database
+from harness.mariadb import MariaDb
 from harness.patience import eventually
+
+from gateway.config.networks import Destinations
+from gateway.config.schema.sql import SqlAction, SqlConnection
+from gateway.connectors.connector import Call
+from gateway.connectors.rows import Rows
+from gateway.connectors.sql import Sql
 
 SLOW = {
     "postgresql": "SELECT 1 AS one, CAST(pg_sleep(20) AS text) AS slept",
@@ -187,6 +196,43 @@ quick: {{connection: db, statement: "SELECT 1 AS one"}}
             await caller
         assert await asyncio.gather(*(make.code("quick") for _ in range(2))) == ["", ""]
         await eventually(lambda: make.upstream.limiter.in_flight == 0, "no permit in use")
+
+
+async def test_a_kill_that_comes_late_ends_no_other_statement(
+    mariadb_server: MariaDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement ends by itself while the connection that is to kill it is dialled."""
+    made = Sql(SqlConnection(url=mariadb_server.database()), Destinations())
+    database = made._database
+    dial, execute = database.dial, database.execute
+    executing, dialling, late = (asyncio.Event() for _ in range(3))
+
+    async def dialled() -> object:
+        dialling.set()
+        await late.wait()
+        return await dial()
+
+    async def executed(driver: Any, statement: str, values: Sequence[object]) -> Rows:
+        if "SLEEP" in statement:
+            executing.set()
+        return await execute(driver, statement, values)
+
+    monkeypatch.setattr(database, "dial", dialled)  # the pool has the other
+    monkeypatch.setattr(database, "execute", executed)
+    call = Call(SqlAction(connection="db", statement="SELECT SLEEP(0.5) AS slept"), {}, 1000)
+    first = asyncio.ensure_future(made.perform(call))
+    await executing.wait()
+    first.cancel()
+    await dialling.wait()
+    await eventually(lambda: made._engine.pool.checkedout() == 0, "the statement has ended")  # type: ignore[attr-defined]
+    executing.clear()
+    second = asyncio.ensure_future(made.perform(call))
+    await executing.wait()
+    late.set()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await second == {"rows": [{"slept": 0}], "truncated": False}
+    await made.aclose()
 
 
 @pytest.mark.covers("ACT-36")

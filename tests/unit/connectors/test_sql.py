@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.patience import eventually
 
 from gateway.config.networks import Destinations
 from gateway.config.schema.sql import SqlAction, SqlConnection
 from gateway.connectors.connector import Call, RejectedError, TooLargeError
+from gateway.connectors.rows import Rows
 from gateway.connectors.sql import DatabaseAwayError, Sql
 
 
@@ -133,9 +136,9 @@ async def test_a_stop_that_comes_too_early_is_made_again(tmp_path: Path, monkeyp
         begins.set()
         await begin(driver, read_only=read_only)
 
-    async def stopped(driver: Any) -> bool:
+    async def stopped(driver: Any, runs: Callable[[], bool]) -> bool:
         stops.append(driver)
-        return len(stops) == 1 or await stop(driver)
+        return len(stops) == 1 or await stop(driver, runs)
 
     monkeypatch.setattr(made._database, "begin", begun)
     monkeypatch.setattr(made._database, "stop", stopped)
@@ -146,3 +149,44 @@ async def test_a_stop_that_comes_too_early_is_made_again(tmp_path: Path, monkeyp
         await task
     assert len(stops) > 1
     await made.aclose()  # it waits for the thread of the connection
+
+
+async def test_a_stop_that_comes_late_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statement ends by itself while its stop is on the way, and the next call runs meanwhile."""
+    made = connector(tmp_path / "a.db")
+    database = made._database
+    execute, stop = database.execute, database.stop
+    drivers: list[Any] = []
+    stopped: list[bool] = []
+    executing, stopping, ends, late = (asyncio.Event() for _ in range(4))
+
+    async def executed(driver: Any, statement: str, values: Sequence[object]) -> Rows:
+        drivers.append(driver)
+        executing.set()
+        await ends.wait()
+        return await execute(driver, statement, values)
+
+    async def on_the_way(driver: Any, runs: Callable[[], bool]) -> bool:
+        stopping.set()
+        await late.wait()
+        stopped.append(await stop(driver, runs))
+        return stopped[-1]
+
+    monkeypatch.setattr(database, "execute", executed)
+    monkeypatch.setattr(database, "stop", on_the_way)
+    first = asyncio.ensure_future(made.perform(call("SELECT 1 AS a")))
+    await executing.wait()
+    first.cancel()
+    await stopping.wait()
+    ends.set()
+    found = {"rows": [{"a": 2}], "truncated": False}
+    await eventually(lambda: made._engine.pool.checkedout() == 0, "the statement has ended")  # type: ignore[attr-defined]
+    assert await made.perform(call("SELECT 2 AS a")) == found
+    late.set()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert stopped == [False]
+    assert await made.perform(call("SELECT 2 AS a")) == found
+    assert drivers[0] not in drivers[1:], "its connection is not used again"
+    assert drivers[1] is drivers[2]
+    await made.aclose()
