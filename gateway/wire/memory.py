@@ -25,7 +25,6 @@ class MemoryStream:
     __slots__ = (
         "_body",
         "_trailer",
-        "blocked",
         "body_out",
         "complete",
         "enough",
@@ -41,6 +40,7 @@ class MemoryStream:
         "takes_chunks",
         "trailers",
         "tunnel",
+        "waited",
     )
 
     def __init__(self, peer: Peer, limits: Limits, body: bytes = b"", enough: Enough | None = None) -> None:
@@ -54,7 +54,8 @@ class MemoryStream:
         self.full = False
         self.takes_chunks = False
         self.body_out = 0
-        self.blocked = 0.0
+        self.waited = 0.0
+        """Seconds for which it was full, in waits that are over."""
         self.interims: list[ResponseHead] = []
         """The 1xx responses."""
         self.status = 0
@@ -74,6 +75,11 @@ class MemoryStream:
     def again(self, body: bytes) -> MemoryStream:
         """One for another attempt."""
         return MemoryStream(self.peer, self.limits, body, self.enough)
+
+    @property
+    def blocked(self) -> float:
+        """As `Sink.blocked`."""
+        return self.waited
 
     # -- the request's body
 
@@ -175,6 +181,11 @@ class PieceStream(MemoryStream):
         self._full_since = 0.0
         self._source: Source | None = None
 
+    @property
+    def blocked(self) -> float:
+        """As `Sink.blocked`, with the wait that is going on."""
+        return self.waited + (monotonic() - self._full_since if self.full else 0.0)
+
     def again(self, body: bytes) -> MemoryStream:
         return PieceStream(self.peer, self.limits, body, self._window, self._changed)
 
@@ -194,21 +205,28 @@ class PieceStream(MemoryStream):
 
     def end(self, trailers: list[bytes]) -> None:
         super().end(trailers)
-        self._source = None
-        self._changed()
+        self._over()
 
     def cut(self) -> None:
         super().cut()
+        self._over()
+
+    def _over(self) -> None:
+        """The upstream waits for nothing any more, however long the rest is not taken."""
+        self._no_longer_full()
         self._source = None
         self._changed()
+
+    def _no_longer_full(self) -> None:
+        self.waited = self.blocked
+        self.full = False
 
     def take(self) -> bytes:
         """What has come since the last call; the upstream may send more."""
         piece = bytes(self.received)
         self.received.clear()
         if self.full:
-            self.full = False
-            self.blocked += monotonic() - self._full_since
+            self._no_longer_full()
             if self._source is not None:
                 self._source.resume()
         return piece

@@ -205,6 +205,27 @@ async def test_a_body_that_is_not_wanted_ends_its_call(
 
 
 @pytest.mark.parametrize("end", [_leave, _close])
+async def test_a_body_that_is_left_was_blocked_until_then(
+    upstream: Upstream, end: Callable[[Served, Called], Coroutine[None, None, None]]
+) -> None:
+    async with serving(upstream) as served:
+        task = served.begin()
+        link = await asked(upstream)
+        async with sent(link, head(f"Content-Length: {len(LONG) * 8}") + LONG * 8):
+            called = await task
+            opening = served.bodies._open[called["rest"]].opening
+            stream, exchange = opening.stream, opening.exchange
+            assert stream is not None
+            assert exchange is not None
+            await served.bodies.piece(called["rest"])
+            await eventually(lambda: stream.full, "the upstream is held")
+            blocked = stream.blocked
+            await end(served, called)
+            await served.settled()
+        assert exchange.blocked > blocked
+
+
+@pytest.mark.parametrize("end", [_leave, _close])
 async def test_who_waits_for_a_piece_of_a_body_that_is_left_gets_an_error(
     upstream: Upstream, end: Callable[[Served, Called], Coroutine[None, None, None]]
 ) -> None:

@@ -108,7 +108,7 @@ async def test_a_caller_that_takes_nothing_stops_the_time() -> None:
     stage.down.full = True
     await asyncio.sleep(12 * SHORT)
     assert stage.endpoint.error is None
-    stage.down.full, stage.down.blocked = False, 12 * SHORT
+    stage.down.full, stage.down.waited = False, 12 * SHORT
     assert stage.watch.full is False
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -121,7 +121,7 @@ async def test_a_gap_has_no_time_in_which_the_caller_took_nothing() -> None:
     stage = Stage(Stream(on_stall="error_event"))
     stage.says(b"data: a\n\n")
     await asyncio.sleep(2 * SHORT)
-    stage.down.blocked = 2 * SHORT
+    stage.down.waited = 2 * SHORT
     stage.says(b"data: b\n\n")
     assert stage.watch.longest_gap < SHORT + LATE
 
@@ -129,7 +129,7 @@ async def test_a_gap_has_no_time_in_which_the_caller_took_nothing() -> None:
 async def test_time_in_which_the_caller_took_nothing_is_added() -> None:
     stage = Stage(Stream(event_gap=SHORT))
     stage.says(b"data: a\n\n")
-    stage.down.blocked = 2 * SHORT  # it was slow for so long, and no longer is
+    stage.down.waited = 2 * SHORT  # it was slow for so long, and no longer is
     loop = asyncio.get_running_loop()
     began = loop.time()
     await stage.stalled()

@@ -15,7 +15,7 @@ HEAD = ResponseHead(200, b"", 1, [], {}, CHUNKED, True)
 
 def made() -> tuple[HeldHead, MemoryStream]:
     down = MemoryStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits())
-    down.body_out, down.blocked = 5, 0.5  # of the message before
+    down.body_out, down.waited = 5, 0.5  # of the message before
     return HeldHead(down, lambda: down.begin(HEAD, b"", None, None)), down
 
 

@@ -106,7 +106,7 @@ def test_a_buffer_that_is_used_again_changes_nothing() -> None:
 
 def test_how_the_caller_takes_it_is_passed_on() -> None:
     stage = Stage(EVENTS)
-    stage.down.full, stage.down.blocked, stage.down.body_out = True, 2.5, 7
+    stage.down.full, stage.down.waited, stage.down.body_out = True, 2.5, 7
     assert (stage.sink.full, stage.sink.blocked, stage.sink.body_out) == (True, 2.5, 7)
     with pytest.raises(NotImplementedError):
         stage.sink.chunks(b"", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import cast
 
@@ -17,7 +18,7 @@ from gateway.core.message import RequestHead, ResponseHead
 from gateway.core.peer import Peer
 from gateway.core.stream import ClientStream
 from gateway.wire.h1.head import HeadParser
-from gateway.wire.memory import MemoryStream
+from gateway.wire.memory import MemoryStream, PieceStream
 
 
 def parsed(start: bytes, *lines: bytes) -> RequestHead:
@@ -84,6 +85,21 @@ async def test_a_response_that_breaks_off_is_not_complete(gateway_for: GatewayFo
     rig = await gateway_for(upstream)
     stream, exchange = await served(rig, parsed(b"GET / HTTP/1.1"))
     assert (stream.status, stream.complete, exchange.reason) == (200, False, "upstream_reset")
+
+
+@pytest.mark.parametrize("over", [PieceStream.cut, lambda stream: stream.end([])], ids=["cut", "end"])
+def test_the_wait_that_is_going_on_counts_until_the_response_is_over(over: Callable[[PieceStream], None]) -> None:
+    stream = PieceStream(Peer("192.0.2.1", 1, b"http", lambda address: False), Limits(), b"", 10, lambda: None)
+    stream.begin(ResponseHead(200, b"", 1, [], {}, -1, True), b"", None, None)
+    stream.data(memoryview(b"short"), pooled=False)
+    assert stream.blocked == 0.0
+    stream.data(memoryview(b"longer"), pooled=False)
+    going_on = stream.blocked
+    assert 0.0 < going_on < stream.blocked
+    over(stream)
+    blocked = stream.blocked
+    assert blocked > going_on
+    assert (stream.take(), stream.blocked) == (b"shortlonger", blocked)
 
 
 def test_it_never_switches() -> None:
