@@ -12,9 +12,19 @@ from typing import Any, Final
 
 Row = Sequence[object]
 _AHEAD: Final = 32
-"""Rows that are read at a time."""
+"""Rows that are read at a time, at most."""
+_BEGIN: Final = 2
+"""Rows of PostgreSQL that are read first, when no size is known. With 1, a result of one row would take another round
+trip to show its end."""
+_CELL: Final = 8
+"""Bytes of a value of unknown length, with its comma."""
 _MOST: Final = 2**31 - 1
 """Rows that one MOVE of PostgreSQL may skip."""
+
+
+def size_of(row: Row) -> int:
+    """About its bytes."""
+    return sum(len(each) if isinstance(each, str | bytes) else _CELL for each in row)
 
 
 class Rows(ABC):
@@ -32,11 +42,14 @@ class Rows(ABC):
         """Whether another result follows, as that of a procedure does."""
         return False
 
-    async def next(self) -> Sequence[Row]:
-        """Some of the next rows; none at the end. Raises what the driver does."""
+    async def next(self, room: int, most: int = _AHEAD) -> Sequence[Row]:
+        """Some of the next rows, at most ``most``; none at the end. Raises what the driver does.
+
+        ``room``: bytes. No row is read after one that exceeds it, as far as the driver reads row by row.
+        """
         if self.ended:
             return ()
-        rows = await self._fetch()
+        rows = await self._fetch(room, min(most, _AHEAD))
         self.ended = not rows and not self._further
         return rows
 
@@ -49,7 +62,7 @@ class Rows(ABC):
         return skipped
 
     @abstractmethod
-    async def _fetch(self) -> Sequence[Row]: ...
+    async def _fetch(self, room: int, most: int) -> Sequence[Row]: ...
 
     @abstractmethod
     async def _skip(self) -> int: ...
@@ -65,9 +78,16 @@ class PostgresRows(Rows):
     def __init__(self, columns: Sequence[str], cursor: Any, affected: int = -1) -> None:
         super().__init__(columns, affected)
         self._cursor = cursor
+        self._ahead = _BEGIN
+        self._largest = 1
 
-    async def _fetch(self) -> Sequence[Row]:
-        rows: Sequence[Row] = await self._cursor.fetch(_AHEAD)
+    async def _fetch(self, room: int, most: int) -> Sequence[Row]:
+        """So many rows come at once as have room when none is larger than the largest before, and at most twice as
+        many as the last time, because the next ones may be larger."""
+        most = max(1, min(most, self._ahead, room // self._largest))
+        rows: Sequence[Row] = await self._cursor.fetch(most)
+        self._ahead = min(most * 2, _AHEAD)
+        self._largest = max([self._largest, *map(size_of, rows)])
         return rows
 
     async def _skip(self) -> int:
@@ -92,8 +112,11 @@ class MysqlRows(Rows):
         result = self._driver._result  # noqa: SLF001 - it has no public way
         return result is not None and bool(result.has_next)
 
-    async def _fetch(self) -> Sequence[Row]:
-        rows: Sequence[Row] = await self._cursor.fetchmany(_AHEAD) if self.columns else ()
+    async def _fetch(self, room: int, most: int) -> Sequence[Row]:
+        rows: list[Row] = []
+        while self.columns and len(rows) < most and room >= 0 and (row := await self._cursor.fetchone()) is not None:
+            rows.append(row)
+            room -= size_of(row)
         # Rows that are here already are read without a wait: others have their turn too.
         await asyncio.sleep(0)
         return rows
@@ -129,8 +152,8 @@ class SqliteRows(Rows):
         super().__init__([each[0] for each in cursor.description or ()], cursor.rowcount)
         self._cursor = cursor
 
-    async def _fetch(self) -> Sequence[Row]:
-        rows: Sequence[Row] = await self._cursor.fetchmany(_AHEAD)
+    async def _fetch(self, room: int, most: int) -> Sequence[Row]:
+        rows: list[Row] = await self._cursor._execute(_some, self._cursor._cursor, room, most)  # noqa: SLF001
         return rows
 
     async def _skip(self) -> int:
@@ -140,6 +163,14 @@ class SqliteRows(Rows):
     async def aclose(self) -> None:
         await self._cursor.close()
         await super().aclose()
+
+
+def _some(cursor: Any, room: int, most: int) -> list[Row]:
+    rows: list[Row] = []
+    while len(rows) < most and room >= 0 and (row := cursor.fetchone()) is not None:
+        rows.append(row)
+        room -= size_of(row)
+    return rows
 
 
 def _counted(cursor: Any) -> int:

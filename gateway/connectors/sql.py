@@ -20,7 +20,7 @@ from gateway.config.statements import Statement
 from gateway.connectors.connector import Call, Connector, RejectedError, TooLargeError
 from gateway.connectors.databases import DATABASES, Database
 from gateway.connectors.encoding import encoded
-from gateway.connectors.rows import Row, Rows
+from gateway.connectors.rows import Row, Rows, size_of
 from gateway.core.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ _STOP_SECONDS: Final = 2.0
 """For a statement that was stopped to say so."""
 _STOPS: Final = 10
 """So often within that time."""
-_CELL: Final = 8
-"""Bytes of a value of unknown length, with its comma."""
 
 
 class DatabaseAwayError(Exception):
@@ -271,15 +269,16 @@ async def _changed(rows: Rows, call: Call[SqlAction]) -> dict[str, Any]:
 
 
 async def _read(rows: Rows, call: Call[SqlAction]) -> list[Row]:
-    """The rows, and some more than there may be when there are more. Raises `TooLargeError`."""
+    """The rows, and one more than there may be when there are more. Raises `TooLargeError`."""
     _unique(rows.columns)
     names = sum(len(column) + 4 for column in rows.columns)
     read: list[Row] = []
-    size = 0
-    while len(read) <= call.action.max_rows and (some := await rows.next()):
+    room = call.max_bytes * 2  # at least so many when it is JSON, because a value may be one digit
+    most = call.action.max_rows
+    while len(read) <= most and (some := await rows.next(room, most + 1 - len(read))):
+        room -= sum(names + size_of(row) for row in some[: most - len(read)])  # the one more is not returned
         read += some
-        size += sum(names + sum(len(each) if isinstance(each, str | bytes) else _CELL for each in row) for row in some)
-        if size > call.max_bytes * 2:  # at least so many when it is JSON, because a value may be one digit
+        if room < 0:
             raise TooLargeError
     return read
 

@@ -167,6 +167,35 @@ async def test_a_million_rows_are_cut_within_32_mib(db: Database) -> None:
         assert (await make.body("one"))["rows"] == [{"one": 1}]
 
 
+WIDE = {
+    "postgresql": "SELECT repeat('x', 4000000) AS word FROM generate_series(1, 1000)",
+    "mariadb": "SELECT REPEAT('x', 4000000) AS word FROM seq_1_to_1000",
+    "sqlite": "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1000) "
+    "SELECT printf('%.*c', 4000000, 'x') AS word FROM s",
+}
+
+
+@pytest.mark.covers("ACT-36")
+async def test_of_rows_that_are_too_large_few_come_into_memory(db: Database) -> None:
+    actions = f"""
+    wide: {{connection: db, limits: {{max_bytes: 1000000}}, statement: "{WIDE[db.kind]}"}}
+    first: {{connection: db, max_rows: 1, limits: {{max_bytes: 4100000}}, statement: "{WIDE[db.kind]}"}}
+    one: {{connection: db, statement: "SELECT 1 AS one"}}
+    """
+    async with Calling(db.file(actions)) as make:
+        await make.body("one")
+        tracemalloc.start()
+        try:
+            assert await make.code("wide") == "answer_too_large"
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 32 * 1024 * 1024
+        found = await make.body("first")
+        assert (found["rows"], found["truncated"]) == ([{"word": "x" * 4000000}], True)
+        assert (await make.body("one"))["rows"] == [{"one": 1}]
+
+
 @pytest.mark.covers("ACT-36")
 async def test_five_slow_calls_take_the_limit_and_the_rest_is_rejected(db: Database) -> None:
     actions = f'slow: {{connection: db, timeout_ms: 1000, statement: "{SLOW[db.kind]}"}}'

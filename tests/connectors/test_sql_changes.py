@@ -205,10 +205,10 @@ async def test_what_a_procedure_returns_besides_its_first_result_is_not_kept(mar
     try:
         rows = await made.execute(driver, block, ())
         assert rows.columns == ["a"]
-        assert list(await rows.next()) == [(1,), (2,)]
-        assert (list(await rows.next()), rows.ended) == ([], False)
+        assert list(await rows.next(1000)) == [(1,), (2,)]
+        assert (list(await rows.next(1000)), rows.ended) == ([], False)
         assert (await rows.rest(), rows.ended) == (0, True)
         again = await made.execute(driver, "SELECT @x AS x", ())
-        assert list(await again.next()) == [(1,)]
+        assert list(await again.next(1000)) == [(1,)]
     finally:
         driver.close()
