@@ -11,7 +11,16 @@ from typing import Final, TypeVar
 from aiohttp import http_exceptions, web
 
 from gateway.admin.seats import Seat, Seats
-from gateway.api.responses import HEAD_TOO_LARGE, INTERNAL, NO_REQUEST, EventStream, LongBody, of_http, refusal
+from gateway.api.responses import (
+    HEAD_TOO_LARGE,
+    INTERNAL,
+    NO_REQUEST,
+    EventStream,
+    LongBody,
+    of_http,
+    refusal,
+    send_slices,
+)
 from gateway.api.times import Times
 
 Result = TypeVar("Result")
@@ -118,6 +127,9 @@ class Connection(web.RequestHandler):
                 elif isinstance(resp, LongBody):
                     await resp.pump(request, self.while_there)
             self.waits()
+            with contextlib.suppress(ConnectionError):
+                if isinstance(resp, web.Response):
+                    await send_slices(request, resp, self._answer_seconds)
             async with asyncio.timeout(self._answer_seconds):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:

@@ -28,6 +28,9 @@ MAX_BODY: Final = 1 << 20
 MAX_PUBLIC_BODY: Final = 1 << 14
 """Body limit of routes without a login: parsing blocks the event loop for all."""
 DEVICE: Final = "gateway_device"
+_SLICE: Final = 1 << 17
+"""Bytes of a body that a client has the time for one part to read. With more than 64 KiB, aiohttp waits for the client
+after each."""
 _MAX_ID: Final = 128
 _ID: Final = web.RequestKey("id", str)
 _HEADERS: Final = {
@@ -168,6 +171,24 @@ class LongBody(web.StreamResponse):
             raise ConnectionResetError from None
         finally:
             await self._rest.aclose()
+
+
+async def send_slices(request: web.BaseRequest, answer: web.Response, seconds: float) -> None:
+    """Send a long body up to its last slice, which is left in ``answer``: a client that reads slowly has the time for
+    each slice, as it has for each piece of a `LongBody`.
+
+    Raises TimeoutError for a client that does not read a slice within ``seconds``, ConnectionError for one that left.
+    """
+    body = answer.body
+    if not isinstance(body, bytes) or len(body) <= _SLICE or request.method == "HEAD":
+        return
+    await answer.prepare(request)
+    last = (len(body) - 1) // _SLICE * _SLICE
+    view = memoryview(body)
+    for at in range(0, last, _SLICE):
+        async with asyncio.timeout(seconds):
+            await answer.write(view[at : at + _SLICE])
+    answer.body = body[last:]
 
 
 class EventStream(web.StreamResponse):

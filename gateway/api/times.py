@@ -8,7 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: for a whole head, between requests, for a body, for all of a request, and until a response was read."""
+    """Seconds: for a whole head, between requests, for a body, for all of a request, and until a response was read.
+
+    ``answer``: a long response is sent in parts, each of which has this time.
+    """
 
     head: float = 10.0
     """From the connection, or from the first byte of a later head, to its end; however slowly the bytes come."""

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from admin.conftest import Api
+from admin.conftest import Api, responding
 from aiohttp import web
 
 from gateway.admin.live import Applied
@@ -204,6 +204,50 @@ async def test_who_takes_no_answer_is_cut(api: Api) -> None:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
         assert cut
+
+
+_LARGE = 16 << 20
+_RATE = 12 << 20
+"""Bytes per second that the slow client reads."""
+
+
+@pytest.mark.covers("ACT-46")
+@pytest.mark.parametrize(
+    ("path", "version", "line"),
+    [("?raw=true", "1.0", ""), ("?raw=true", "1.1", "Idempotency-Key: a\r\n"), ("", "1.1", ""), ("", "1.0", "")],
+    ids=["whole", "kept", "json", "old-json"],
+)
+async def test_a_slow_client_has_the_time_for_each_slice_of_a_long_response(
+    api: Api, path: str, version: str, line: str
+) -> None:
+    half = b"x" * (_LARGE // 2)
+    if line or not path:
+        api.plane.ending = lambda asked: {**responding(asked), "body": half * 2}
+    else:
+        api.plane.ending = lambda asked: {**responding(asked), "body": half, "rest": "the rest"}
+        api.plane.following = [
+            {"data": half, "done": False, "failure": None},
+            {"data": b"", "done": True, "failure": None},
+        ]
+    body = b'{"action_trn": "get-user"}'
+    head = post(api, f"/execute{path}", line.encode() + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+    loop = asyncio.get_running_loop()
+    async with listening(api, answer=0.5) as listener:
+        host, port = listener.url.removeprefix("http://").split(":")
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, (host, int(port)))
+            await loop.sock_sendall(sock, head.replace(b"HTTP/1.1", b"HTTP/" + version.encode(), 1) + body)
+            received = bytearray()
+            began = loop.time()
+            while data := await loop.sock_recv(sock, 1 << 16):
+                received += data
+                await asyncio.sleep(began + len(received) / _RATE - loop.time())
+    fields, _, read = bytes(received).partition(b"\r\n\r\n")
+    assert b" 200 " in fields[:16]
+    assert b"\r\nContent-Length: %d" % len(read) in fields
+    assert (half * 2) in read
 
 
 async def _send_for_ever(sock: socket.socket, data: bytes) -> None:
