@@ -13,6 +13,9 @@ from gateway.ipc.calls import LOST, Called, Failure, Piece
 
 PATIENCE: Final = 60.0
 """Seconds for which a piece waits to be taken. After that the call ends, because its caller must have left."""
+GRACE: Final = 2.0
+"""Seconds that a drain leaves at least for taking what is there: also when it has cut the calls, because what is left
+of a body says why it breaks off."""
 
 Make = Callable[[Opening], Coroutine[None, None, Ended]]
 
@@ -28,10 +31,12 @@ class _Body:
 
 
 class Bodies:
-    """Those of one data plane, by the name that `Called` has for the rest. ``patience``: seconds, as `PATIENCE`."""
+    """Those of one data plane, by the name that `Called` has for the rest. ``patience``, ``grace``: seconds, as
+    `PATIENCE` and `GRACE`."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, patience: float = PATIENCE, grace: float = GRACE) -> None:
         self._patience = patience
+        self._grace = grace
         self._open: dict[str, _Body] = {}
         self._fewer = asyncio.Event()
         """Set when one has ended."""
@@ -99,9 +104,10 @@ class Bodies:
             body.task.cancel()
 
     async def drain(self, timeout: float) -> bool:
-        """Wait ``timeout`` seconds until all have been taken, then end their calls. True when all were."""
+        """Wait ``timeout`` seconds, at least the grace, until all have been taken, then end their calls. True when all
+        were."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(max(timeout, self._grace)):
                 while self._open:
                     self._fewer.clear()
                     await self._fewer.wait()

@@ -261,6 +261,7 @@ async def test_a_caller_who_leaves_before_the_first_piece_ends_the_call(upstream
 async def test_a_drain_waits_until_a_body_is_taken(upstream: Upstream, *, taken: bool) -> None:
     """Also when its exchange has ended, because all of it has come."""
     async with serving(upstream) as served:
+        served.bodies._grace = 0.0
         task = served.begin()
         await (await asked(upstream)).send(answer(LONG[: WINDOW + 1]))
         called = await task
@@ -271,6 +272,29 @@ async def test_a_drain_waits_until_a_body_is_taken(upstream: Upstream, *, taken:
             assert not drained.done()
             assert (await served.rest(called))[0] == LONG[: WINDOW + 1]
         assert await drained is taken
+        assert not served.bodies._open
+
+
+@pytest.mark.covers("ACT-46")
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_body_that_a_drain_cuts_says_so(upstream: Upstream, *, waits: bool) -> None:
+    """Whether its caller waits for the next piece at the cut, or asks for it afterwards."""
+    async with serving(upstream) as served:
+        task = served.begin()
+        link = await asked(upstream)
+        await link.send(head(f"Content-Length: {len(LONG) * 2}") + LONG[: 2 * WINDOW])
+        called = await task
+        stream = served.bodies._open[called["rest"]].opening.stream
+        assert stream is not None
+        if waits:
+            taking = asyncio.create_task(served.rest(called))
+            await eventually(lambda: not stream.received, "all that has come is taken")
+        drained = asyncio.create_task(served.gateway.drain(0.05))
+        await eventually(lambda: not served.gateway.exchanges, "the exchange is cut")
+        body, last = await (taking if waits else served.rest(called))
+        assert LONG.startswith(body)
+        assert (last["done"], last["failure"] is not None and last["failure"]["code"]) == (True, "draining")
+        assert not await drained
         assert not served.bodies._open
 
 
