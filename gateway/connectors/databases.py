@@ -272,8 +272,10 @@ class Sqlite(Database):
         import aiosqlite
 
         name = self.server.name
+        # The wait for a lock: an interruption does not end it, so that no call would have its time.
+        busy = min(self.seconds, self.connection.timeout_ms / 1000)
         # mode=rw: a wrong path is an error, and not a new and empty database.
-        driver = await aiosqlite.connect(f"file:{quote(name)}?mode=rw", uri=True, timeout=self.seconds)
+        driver = await aiosqlite.connect(f"file:{quote(name)}?mode=rw", uri=True, timeout=busy)
         await driver.execute("PRAGMA trusted_schema = OFF")
         await driver.set_authorizer(_authorize)
         return driver

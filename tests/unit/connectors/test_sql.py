@@ -115,6 +115,17 @@ async def test_a_file_that_is_locked_is_a_failure(tmp_path: Path) -> None:
     await made.aclose()
 
 
+@pytest.mark.parametrize(("connect", "call_", "busy"), [(300, 5000, 300), (5000, 300, 300)])
+async def test_a_lock_is_awaited_no_longer_than_a_call_may_take(
+    tmp_path: Path, connect: int, call_: int, busy: int
+) -> None:
+    path = tmp_path / "a.db"
+    sqlite3.connect(path).close()
+    made = Sql(SqlConnection(url=f"sqlite:///{path}", connect_timeout_ms=connect, timeout_ms=call_), Destinations())
+    assert await made.perform(call("PRAGMA busy_timeout")) == {"rows": [{"timeout": busy}], "truncated": False}
+    await made.aclose()
+
+
 async def test_a_statement_without_a_result_has_no_rows(tmp_path: Path) -> None:
     made = connector(tmp_path / "a.db")
     assert await made.perform(call("PRAGMA query_only = 1")) == {"rows": [], "truncated": False}
