@@ -175,6 +175,20 @@ async def test_a_client_that_leaves_amid_its_body_is_no_failure(api: Api, caplog
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
+async def test_a_client_that_leaves_amid_a_long_response_is_no_failure(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.plane.ending = lambda asked: {**responding(asked), "body": b"x" * _LARGE}
+    body = b'{"action_trn": "get-user"}'
+    async with listening(api) as listener:
+        async with peer(listener.url) as client:
+            await client.send(post(api, "/execute", b"Content-Length: %d\r\n\r\n" % len(body)) + body)
+            assert await client.reader.readexactly(1 << 16)
+            client.writer.transport.abort()
+        assert (await _get(listener, "/healthz")).status == 200
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
 async def test_a_stranger_has_little_to_say(api: Api) -> None:
     for size, status in ((1 << 15, 413), (1 << 10, 401)):
         answer = await api.call("POST", "/auth/login", {"email": "a@b.org", "password": "x" * 999, "y": "x" * size})
