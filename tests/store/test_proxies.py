@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 from sqlalchemy import insert, text, update
 from sqlalchemy.exc import IntegrityError
 
-from gateway.config import single
+from gateway.config import records, single
 from gateway.config.errors import ConfigError
 from gateway.config.schema.proxy import Proxy
 from gateway.config.schema.section import Section
@@ -50,6 +51,17 @@ async def test_every_setting_survives_the_way(store: Store) -> None:
     adapts = plain("adapts", limiter={"adaptive": {"initial": 4, "min": 2, "max": 64, "signal": "first_event"}})
     assert (await store.proxies.create(adapts, "root@x")).value == adapts
     assert (await store.proxies.get("adapts")).value == adapts
+
+
+@pytest.mark.parametrize("record", [FULL.route("full", {}, {}), FULL.own_upstream("full")], ids=["route", "upstream"])
+def test_every_setting_reaches_a_worker(record: records.Route | records.Upstream) -> None:
+    """Each is a record, and the same at the other end of the channel."""
+    kind: type[records.Route] | type[records.Upstream] = type(record)
+    assert msgspec.json.decode(msgspec.json.encode(record), type=kind) == record
+
+
+def test_the_rate_limits_of_a_proxy_are_those_of_its_route_alone() -> None:
+    assert (len(FULL.route("full", {}, {}).rate_limits), FULL.own_upstream("full").rate_limits) == (1, ())
 
 
 async def test_defaults_are_not_stored_so_that_an_older_gateway_can_read_what_does_not_use_a_new_setting(

@@ -386,6 +386,7 @@ class Proxy(Section):
             self,
             name=name,
             endpoints=(records.Endpoint(self.upstream), *(endpoint.record() for endpoint in self.endpoints)),
+            rate_limits=(),  # those of a proxy count its requests, in its route
             timeouts=record_of(records.Timeouts, self.timeout_config),
             tls=records.UpstreamTls() if self.tls is None else self.tls.record(),
         )
