@@ -77,13 +77,7 @@ async def test_what_is_rejected_is_a_response(server: mongodb.Mongo) -> None:
 @pytest.mark.covers("ACT-36")
 async def test_five_slow_calls_take_the_limit_and_the_rest_is_rejected(server: mongodb.Mongo) -> None:
     async with calling(server, max_concurrent=5) as make:
-        await asyncio.gather(*(make.code("above", least=0) for _ in range(5)))
-        server.freeze()
-        calls = [asyncio.ensure_future(make.code("above", least=0)) for _ in range(12)]
-        await eventually(lambda: sum(call.done() for call in calls) == 7, "seven rejections")
-        server.thaw()
-        assert sorted(await asyncio.gather(*calls)) == [""] * 5 + ["concurrency_limit"] * 7
-        assert make.upstream.limiter.in_flight == 0
+        await make.fill_limit_of_five(server, "above", least=0)
 
 
 @pytest.mark.covers("ACT-36")

@@ -81,12 +81,7 @@ async def test_a_long_list_does_not_come_into_memory(server: valkey.Valkey) -> N
 @pytest.mark.covers("ACT-36")
 async def test_five_slow_calls_take_the_limit_and_the_rest_is_rejected(server: valkey.Valkey) -> None:
     async with calling(server, max_concurrent=5) as make:
-        await asyncio.gather(*(make.code("value", id=1) for _ in range(5)))
-        server.freeze()
-        calls = [asyncio.ensure_future(make.code("value", id=1)) for _ in range(12)]
-        await eventually(lambda: sum(call.done() for call in calls) == 7, "seven rejections")
-        server.thaw()
-        assert sorted(await asyncio.gather(*calls)) == [""] * 5 + ["concurrency_limit"] * 7
+        await make.fill_limit_of_five(server, "value", id=1)
 
 
 async def test_a_call_whose_time_is_over_takes_its_connection_with_it(server: valkey.Valkey) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from gateway.app import Gateway
 from gateway.config import load
 from gateway.ipc.calls import AdHoc, Asked, Called
+from harness.patience import eventually
+
+
+class Freezing(Protocol):
+    """A server that can stand still."""
+
+    def freeze(self) -> None: ...
+
+    def thaw(self) -> None: ...
 
 
 class Calling:
@@ -43,6 +53,16 @@ class Calling:
         """Why there is no response; empty when there is one."""
         failure = (await self(action, **given))["failure"]
         return "" if failure is None else failure["code"]
+
+    async def fill_limit_of_five(self, server: Freezing, action: str, **given: object) -> None:
+        """Twelve calls at once, at a server that stands still meanwhile: five wait for it, and seven are rejected."""
+        await asyncio.gather(*(self.code(action, **given) for _ in range(5)))  # the connections are there
+        server.freeze()
+        calls = [asyncio.ensure_future(self.code(action, **given)) for _ in range(12)]
+        await eventually(lambda: sum(call.done() for call in calls) == 7, "seven rejections")
+        server.thaw()
+        assert sorted(await asyncio.gather(*calls)) == [""] * 5 + ["concurrency_limit"] * 7
+        assert self.upstream.limiter.in_flight == 0
 
     async def test(self, connection: str) -> str:
         """Why it does not work; empty when it does."""
