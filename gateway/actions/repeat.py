@@ -136,7 +136,7 @@ class _Attempts:
                 if renewed:
                     pause, number = 0.0, number - 1  # with a live token it would not have failed
             if pause is None and patience is not None and cause:
-                pause = self._pause(ex, patience, number, cause, failed, call.stream.head)
+                pause = self._pause(ex, patience, number, cause, self._asked(call.stream.head, failed))
             if pause is None:
                 if failed is not None:
                     raise failed
@@ -148,21 +148,19 @@ class _Attempts:
             ex.queued = 0.0
             ex.downstream = call.stream = call.stream.again(call.body)
 
-    def _pause(
-        self,
-        ex: Exchange,
-        patience: Patience,
-        number: int,
-        cause: str,
-        failed: GatewayError | None,
-        head: ResponseHead | None,
-    ) -> float | None:
-        now = self.clock()
-        asked = None if head is None else retry_after_of(head.fields, self.epoch())
-        least = 0.0
+    def _asked(self, head: ResponseHead | None, failed: GatewayError | None) -> tuple[float | None, float]:
+        """Seconds that are asked for before the next attempt, and seconds below which that would be in vain."""
         if failed is not None and failed.reason is RATE_LIMIT:
-            asked = least = float(failed.retry_after)  # after a shorter pause there would be no token either
-        pause = patience.pause(number, cause, asked, now - ex.start_at)
+            until_token = float(failed.retry_after)
+            return until_token, until_token
+        return (None if head is None else retry_after_of(head.fields, self.epoch())), 0.0
+
+    def _pause(
+        self, ex: Exchange, patience: Patience, number: int, cause: str, asked: tuple[float | None, float]
+    ) -> float | None:
+        """Seconds; None: no other attempt. ``asked``: as `_asked`."""
+        now, (seconds, least) = self.clock(), asked
+        pause = patience.pause(number, cause, seconds, now - ex.start_at)
         return None if pause is None or pause < least or now + pause >= ex.deadline else pause
 
 
@@ -184,4 +182,4 @@ def _forget(ex: Exchange) -> None:
     ex.attempt = NO_ATTEMPT
     ex.committed = ex.streamed = False
     ex.status, ex.reason, ex.commit_at = 0, "", 0.0
-    ex.breaker, ex.fenced, ex.concurrent, ex.tried, ex.quota = "", False, 0, (), None
+    ex.breaker, ex.breaker_of_upstream, ex.concurrent, ex.tried, ex.quota = "", False, 0, (), None
