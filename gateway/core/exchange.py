@@ -32,6 +32,7 @@ class Exchange:
         "blocked",
         "body",
         "breaker",
+        "breaker_of_upstream",
         "bytes_in",
         "bytes_out",
         "commit_at",
@@ -44,7 +45,6 @@ class Exchange:
         "events",
         "failures",
         "fallback",
-        "fenced",
         "gone_at",
         "grpc_status",
         "hedge",
@@ -146,7 +146,7 @@ class Exchange:
     """Bytes of the response's body given to the client."""
     breaker: str
     """State of the breaker when it was asked; empty without one."""
-    fenced: bool
+    breaker_of_upstream: bool
     """The breaker that rejects it, or would in shadow mode, is that of its upstream as a whole."""
     concurrent: int
     """Permits in use, this one included; 0 without a limiter."""
@@ -197,7 +197,7 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.breaker = ""
-        self.fenced = False
+        self.breaker_of_upstream = False
         self.concurrent = 0
         self.shadow = ""
         self.usage = None

@@ -163,7 +163,7 @@ class ExchangeRecorder:
                     text = with_hedge(text, ex.hedge)
                 if ex.fallback is not None:
                     text = with_fallback(text, ex.fallback)
-                if ex.fenced:
+                if ex.breaker_of_upstream:
                     text = with_fence(text)
                 if ex.usage is not None:
                     text = with_usage(text, ex, ex.usage)

@@ -33,7 +33,7 @@ _SHARED = (
 """What both attempts have of the exchange, and do not change."""
 _CARRIED = ("attempt", "attempts", "quota", "retried", "shadow", "tried")
 """What an attempt goes on with, and gives back. It gives failures back once: a retry adds to them behind a response."""
-_FOUND = ("breaker", "discarded", "events", "fenced", "grpc_status", "status", "streamed", "usage")
+_FOUND = ("breaker", "discarded", "events", "breaker_of_upstream", "grpc_status", "status", "streamed", "usage")
 _BEGUN = ("committed", "commit_at", "bytes_out", "blocked")
 
 

@@ -102,7 +102,8 @@ def break_circuit(
     the middle is a FAILURE. ``failures``: the statuses that are failures. ``of``: what makes the attempts, for
     explanations; empty: the callers of a proxy. ``ignored``: statuses that say nothing about the endpoint. ``whole``:
     the breaker judges all endpoints together.
-    Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal; and ``fenced`` where one of an upstream rejects.
+    Sets ``breaker``; in shadow mode ``shadow`` instead of a refusal; ``breaker_of_upstream`` where that is the one
+    which rejects.
     """
     if breaker is None:
         return lambda next_handler: next_handler
@@ -115,10 +116,10 @@ def break_circuit(
             ex.breaker = breaker.asked
             if permit == REFUSED:
                 if not breaker.shadow:
-                    ex.fenced = whole
+                    ex.breaker_of_upstream = whole
                     raise _rejection(breaker)
                 if not ex.shadow:
-                    ex.shadow, ex.fenced = BREAKER_OPEN.code, whole
+                    ex.shadow, ex.breaker_of_upstream = BREAKER_OPEN.code, whole
             outcome = IGNORED
             reason = ""
             try:

@@ -194,7 +194,7 @@ def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: 
     ex.fallback = FellBack(cause, reason, before.endpoint, ex.attempts, withheld, shadowed)
     ex.retried = monotonic() - began - ex.queued
     ex.attempt, ex.status, ex.reason = NO_ATTEMPT, 0, ""
-    ex.breaker, ex.fenced, ex.concurrent, ex.tried = "", False, 0, ()
+    ex.breaker, ex.breaker_of_upstream, ex.concurrent, ex.tried = "", False, 0, ()
     ex.discarded = ex.retries = ex.events = ex.usage = None
 
 

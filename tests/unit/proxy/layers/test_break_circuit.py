@@ -359,7 +359,7 @@ class TestOfTheUpstream:
                 (after, 4 if end == 503 else 0) if before else (before, end == 503)
             )
         assert ex.breaker == (State.HALF_OPEN if State.HALF_OPEN in (outer, inner) else State.CLOSED).word
-        assert not ex.fenced
+        assert not ex.breaker_of_upstream
 
     async def test_what_the_inner_one_rejects_says_nothing_to_the_outer_one(self) -> None:
         outer, inner = self.scenes(outer=State.HALF_OPEN, inner=State.OPEN)
@@ -368,7 +368,7 @@ class TestOfTheUpstream:
             with pytest.raises(GatewayError) as caught:
                 await self.handler(outer, inner, answer)(ex)
             assert (caught.value.reason, answer.asked) == (errors.BREAKER_OPEN, 0)
-            assert (ex.breaker, ex.fenced) == ("open", False)
+            assert (ex.breaker, ex.breaker_of_upstream) == ("open", False)
             assert (outer.breaker.state, outer.breaker.probes, outer.breaker.idle) == (State.HALF_OPEN, 0, True)
         outer.breaker.reset()
         outer.bring_to(State.CLOSED)
@@ -389,7 +389,12 @@ class TestOfTheUpstream:
         with pytest.raises(GatewayError) as caught:
             await self.handler(outer, inner, answer)(ex)
         assert (caught.value.reason, caught.value.retry_after) == (errors.BREAKER_OPEN, 18)
-        assert (ex.breaker, ex.fenced, answer.asked, inner.breaker.state) == ("open", True, 0, State.HALF_OPEN)
+        assert (ex.breaker, ex.breaker_of_upstream, answer.asked, inner.breaker.state) == (
+            "open",
+            True,
+            0,
+            State.HALF_OPEN,
+        )
 
     @pytest.mark.parametrize("inner", [State.CLOSED, State.OPEN])
     async def test_in_shadow_mode_it_says_that_it_would_have_rejected(self, inner: State) -> None:
@@ -398,7 +403,7 @@ class TestOfTheUpstream:
             scene.breaker.shadow = True
         ex, answer = exchange(), Answer(200)
         await self.handler(*scenes, answer)(ex)
-        assert (ex.breaker, ex.shadow, ex.fenced, answer.asked) == ("open", "breaker_open", True, 1)
+        assert (ex.breaker, ex.shadow, ex.breaker_of_upstream, answer.asked) == ("open", "breaker_open", True, 1)
 
     async def test_what_something_else_would_have_rejected_is_not_its_own(self) -> None:
         outer, inner = self.scenes(outer=State.OPEN, inner=State.CLOSED)
@@ -406,7 +411,7 @@ class TestOfTheUpstream:
         ex = exchange()
         ex.shadow = "rate_limit"
         await self.handler(outer, inner, Answer(200))(ex)
-        assert (ex.shadow, ex.fenced) == ("rate_limit", False)
+        assert (ex.shadow, ex.breaker_of_upstream) == ("rate_limit", False)
 
     async def test_without_a_second_kind_of_breaker_nothing_is_between(self) -> None:
         answer = Answer(200)
