@@ -183,5 +183,5 @@ class DataPlane(Inspection, Calls, Protocol):
     async def report(self) -> Report: ...
 
     async def usage(self) -> Mapping[str, int]:
-        """What the data plane's process uses, as `gateway.workers.confinement.usage`."""
+        """What the data plane's process uses, as `gateway.workers.resources.Resources.report`."""
         ...

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import fnmatch
 import os
-import pathlib
 import resource
 import sys
 from collections.abc import Iterable, Mapping
@@ -29,8 +28,6 @@ OPEN: Final = "GATEWAY_DUMPABLE"
 
 _PR_SET_DUMPABLE: Final = 4  # linux/prctl.h
 _PR_SET_NAME: Final = 15
-_SMAPS: Final = pathlib.Path("/proc/self/smaps_rollup")
-_DESCRIPTORS: Final = pathlib.Path("/proc/self/fd")
 
 
 def environment(env: Mapping[str, str], more: Iterable[str] = ()) -> dict[str, str]:
@@ -65,31 +62,3 @@ def rename(name: str) -> None:
     """Show this process as ``name``, at most 15 characters, in ``ps`` and ``top`` (prctl(2), PR_SET_NAME)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
-
-
-def usage() -> dict[str, int]:
-    """The resource usage of this process: proportional set size in bytes, open descriptors and their limit.
-
-    0: the system does not report it. No other process of the same user could read the first two after `seal`.
-    """
-    return {
-        "proportional_memory_bytes": _proportional(),
-        "open_fds": _open_descriptors(),
-        "max_fds": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-    }
-
-
-def _proportional() -> int:
-    try:
-        with _SMAPS.open() as rows:
-            return next((int(row.split()[1]) << 10 for row in rows if row.startswith("Pss:")), 0)
-    except OSError:
-        return 0
-
-
-def _open_descriptors() -> int:
-    try:
-        # Linux says how many there are since 6.2 (proc_pid_fd(5)); before, the size is 0, and the names are counted.
-        return _DESCRIPTORS.stat().st_size or len(list(_DESCRIPTORS.iterdir()))
-    except OSError:
-        return 0

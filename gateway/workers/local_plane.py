@@ -22,8 +22,8 @@ from gateway.observe.counters import CounterMap
 from gateway.policy.stores import Stores
 from gateway.proxy.bindings import Binder
 from gateway.proxy.snapshot import PreparedDocument
-from gateway.workers import confinement
 from gateway.workers.handover import Handover
+from gateway.workers.resources import Resources
 
 _log = logging.getLogger("gateway")
 
@@ -62,6 +62,7 @@ class LocalPlane(DataPlane):
         self._stopping = asyncio.Event()
         self._cutting = asyncio.Event()
         self._retiring = False
+        self._resources = Resources()
         self._prepared: PreparedDocument | None = None
         self._next: Gateway | None = None
         """Prepared, and serves nothing before the first `commit`."""
@@ -193,8 +194,7 @@ class LocalPlane(DataPlane):
         return 0.0 if self.gateway is None else self.gateway.shedding.share
 
     async def usage(self) -> Mapping[str, int]:
-        """In a thread, because the kernel walks all of the process's memory for it."""
-        return await asyncio.to_thread(confinement.usage)
+        return await self._resources.report()
 
     async def breakers(self) -> Mapping[str, BreakerPulse]:
         return {} if self.gateway is None else self.gateway.breakers()
@@ -293,6 +293,7 @@ class LocalPlane(DataPlane):
 
     async def aclose(self) -> None:
         """Cut what runs and give everything back."""
+        self._resources.close()
         await self.abandon()
         if self.gateway is not None:
             await self.gateway.aclose()

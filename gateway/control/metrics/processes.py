@@ -22,7 +22,7 @@ class ProcessMetrics(ProcessCollector):
     def __init__(self, namespace: str, pid: Callable[[], int | str], registry: CollectorRegistry | None) -> None:
         """``registry``: None for a process whose metrics another collector shows."""
         self.usage: Mapping[str, int] = {}
-        """As `gateway.workers.confinement.usage`; empty while there is none."""
+        """As `gateway.workers.resources.Resources.report`; empty while there is none."""
         self._names = f"{namespace}_process_" if namespace else "process_"
         super().__init__(namespace, pid, registry=registry)
 

@@ -31,7 +31,7 @@ from gateway.ipc.fleet import Fleet
 from gateway.ipc.messages import BreakerPulse, Refusals, Report
 from gateway.observe import families
 from gateway.observe.counters import CounterMap
-from gateway.workers import confinement
+from gateway.workers.resources import Resources
 from gateway.workers.roster import Roster, Seated
 
 _PATIENCE: Final = 1.0
@@ -105,6 +105,7 @@ class Telemetry:
         """Held while the sum is read: what is made again meanwhile would be one in some families and one in others."""
         self._reloads = {"ok": 0, "failed": 0}
         self._processes = CollectorRegistry()
+        self._resources = Resources()
         self._process = ProcessMetrics("", lambda: "self", self._processes)
         self._worker_processes = WorkerProcesses(self._processes)
 
@@ -115,9 +116,8 @@ class Telemetry:
     async def metrics(self, *, open_metrics: bool) -> str:
         """All metrics, in the text format of Prometheus or in OpenMetrics."""
         async with asyncio.TaskGroup() as group:
-            # The kernel looks at the memory of each process for it: in threads, while all else happens here.
             usages = group.create_task(self._reporting.ask(self._plane.asked()))
-            own = group.create_task(asyncio.to_thread(confinement.usage))
+            own = group.create_task(self._resources.report())
             up = await self._sample()
             parts = self._own(up=up, open_metrics=open_metrics)
             async with self._reading:
@@ -203,6 +203,7 @@ class Telemetry:
         return any(each.place == seated.place and each.pid == seated.pid for each in self._plane.workers)
 
     async def aclose(self) -> None:
+        self._resources.close()
         await self._sampling.aclose()
         await self._reporting.aclose()
         await self._describing.aclose()

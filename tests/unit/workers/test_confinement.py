@@ -64,8 +64,8 @@ def test_whoever_measures_may_look_into_every_process() -> None:
 @pytest.fixture
 def sealed(tmp_path: Path) -> subprocess.Popen[str]:
     code = (
-        "import sys; from gateway.workers import confinement; confinement.seal(); "
-        "print(confinement.usage(), flush=True); sys.stdin.read()"
+        "import asyncio, sys; from gateway.workers import confinement, resources; confinement.seal(); "
+        "print(asyncio.run(resources.Resources().report()), flush=True); sys.stdin.read()"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
