@@ -16,13 +16,25 @@ _HEADINGS = ["WORKER", "PID", "STATE", "AGE", "VERSION", "GENERATION", "REQUESTS
 @click.command()
 @acts
 def status(target: Target) -> None:
-    """Show the worker processes of a gateway that runs (name it with --server)."""
+    """Show the worker processes of a gateway that runs: on this machine with its --config, elsewhere with --server."""
 
     async def work(caller: Caller) -> None:
-        found = await caller.call("GET", "/workers")
+        show(await caller.call("GET", "/workers"))
+
+    def show(found: Json) -> None:
         target.show(found, lambda: text(found, time.time()))
 
-    target.run(work)
+    if target.remote is not None:
+        target.run(work)
+        return
+    if target.config is None:
+        raise click.UsageError("say where: --config FILE, or --server URL")
+    from gateway.control.status_socket import NoStatusError, read_status
+
+    try:
+        show(read_status(target.config))
+    except NoStatusError as why:
+        raise click.ClickException(str(why)) from None
 
 
 @click.command()

@@ -31,6 +31,7 @@ from gateway.control.metrics.telemetry import Telemetry
 from gateway.control.options import Options
 from gateway.control.renewal import Renewal
 from gateway.control.report import Report
+from gateway.control.status_socket import StatusSocket
 from gateway.control.sync import Sync
 from gateway.control.workforce import Workforce
 from gateway.core.tasks import Tasks
@@ -122,7 +123,10 @@ class Process:
             stack.push_async_callback(self._tasks.aclose)
             await sync.start(cold=away)
             live = LiveGateway(sync, report, plane, telemetry, workforce)
+            status = StatusSocket(config, telemetry.workers)
+            stack.push_async_callback(status.aclose)
             authorizer = Authorizer(broker, provider, store.grants, store.authorizations, store.tokens)
+            await status.start()
             where = await self._listen(stack, declared, store, live, broker, authorizer)
             with signals(self._handlers(sync)), parent_watch(self._alive, self._stop):
                 Followers(declared, store, plane, sync, issuers, memory, broker).start(self._tasks, away=away)

@@ -39,6 +39,8 @@ async def test_both_workers_get_connections_and_counters_are_summed(tmp_path: Pa
         assert all(each["requests"] > 0 for each in told), "the kernel spreads connections"
         assert {each["pid"] for each in told} == set(pids(gateway).values())
         assert {each["generation"] for each in told} == {1}
+        here = await asyncio.to_thread(gateway.cli, "status", "--json")
+        assert [each["pid"] for each in json.loads(here.stdout)["items"]] == [each["pid"] for each in told]
         lines = (tmp_path / "access.log").read_text().splitlines()
         assert len([json.loads(line) for line in lines]) == 40
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
-from gateway.cli.workers import text
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli.workers import status, text
+from gateway.control.status_socket import StatusSocket
 
 
 def process(**changes: object) -> dict[str, object]:
@@ -62,3 +69,26 @@ def test_a_process_that_sheds_load_says_how_much_it_refuses() -> None:
 )
 def test_an_age_is_told_in_the_largest_unit(seconds: float, age: str) -> None:
     assert f"  {age}  " in text(listed(process()), 1000.0 + seconds).splitlines()[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are of Linux")
+async def test_a_gateway_on_this_machine_needs_no_token(tmp_path: Path) -> None:
+    async def read() -> Mapping[str, object]:
+        return listed(process())
+
+    def shown(*arguments: str) -> tuple[int, str]:
+        result = CliRunner(env={"GATEWAY_CONFIG": None, "GATEWAY_SERVER": None}).invoke(status, arguments)
+        return result.exit_code, result.output
+
+    config = str(tmp_path / "gateway.yaml")
+    code, output = await asyncio.to_thread(shown, "--config", config)
+    assert (code, "no gateway with the configuration" in output) == (1, True)
+    socket = StatusSocket(Path(config), read)
+    await socket.start()
+    try:
+        code, output = await asyncio.to_thread(shown, "--config", config)
+        assert (code, output.splitlines()[1].split()[:3]) == (0, ["0", "17", "serving"])
+        code, output = await asyncio.to_thread(shown, "--database", "sqlite:///other.db")
+        assert (code, "--config FILE, or --server URL" in output) == (2, True)
+    finally:
+        await socket.aclose()
