@@ -124,7 +124,7 @@ async def test_a_gateway_that_hangs(config: Path, monkeypatch: pytest.MonkeyPatc
     await made.start()
     monkeypatch.setattr(status_socket, "PATIENCE", 0.05)
     try:
-        with pytest.raises(NoStatusError, match="has not responded within 0.05 s"):
+        with pytest.raises(NoStatusError, match=r"has not responded within 0\.05 s"):
             await status_of(config)
     finally:
         never.set()
