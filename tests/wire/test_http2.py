@@ -86,6 +86,21 @@ async def test_a_body_with_its_length_and_one_without(gateway_for: GatewayFor, u
     assert (second.get("content-length"), second.get("transfer-encoding")) == (None, b"chunked")
 
 
+async def test_a_post_that_ends_with_its_head_says_that_its_body_is_empty(
+    gateway_for: GatewayFor, upstream: Upstream
+) -> None:
+    """Many servers of HTTP/1.1 reject a POST without a length with 411 (RFC 9110 8.6)."""
+    upstream.behaviour = echo()
+    rig = await gateway_for(upstream, http2=True)
+    client = await client_of(rig)
+    for ident, fields in ((1, POST), (3, GET)):
+        await client.request(ident, fields)
+        assert (await client.response(ident)).status == 200
+    post, get = upstream.requests
+    assert (post.get("content-length"), post.get("transfer-encoding")) == (b"0", None)
+    assert (get.get("content-length"), get.get("transfer-encoding")) == (None, None)
+
+
 async def test_trailers_both_ways_and_early_hints(gateway_for: GatewayFor, upstream: Upstream) -> None:
     rig = await gateway_for(upstream, http2=True)
     client = await client_of(rig)

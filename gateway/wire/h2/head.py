@@ -43,6 +43,8 @@ _OF_THE_CONNECTION: Final = frozenset(
 _COLON: Final = 0x3A
 _SLASH: Final = 0x2F
 _WEBSOCKET: Final = b"websocket"
+_WITH_BODY: Final = frozenset({b"PATCH", b"POST", b"PUT"})
+"""The methods whose requests have a body, be it empty."""
 _NOT_IN_A_HANDSHAKE: Final = frozenset({b"content-type", b"sec-websocket-key"})
 
 
@@ -154,6 +156,9 @@ class HeadReader:
         target = _target(method, pseudo, limits)
         _settle_host(pseudo, known)
         length = _length(known, limits, ended=ended)
+        if ended and method in _WITH_BODY and b"content-length" not in known:
+            # RFC 9110 8.6: END_STREAM says it in HTTP/2; without it servers of HTTP/1.1 reject the request with 411.
+            fields.append(b"content-length: 0")
         return RequestHead(method, target, HTTP_2, fields, known, length, True, claims or None)
 
 

@@ -72,6 +72,15 @@ def test_crumbs_of_a_cookie_are_joined() -> None:
     assert head.fields == [b"x: y", b"cookie: a=1; b=2; c=3"]
 
 
+@pytest.mark.parametrize("method", [b"POST", b"PUT", b"PATCH"])
+def test_a_method_with_a_body_that_is_empty_says_so(method: bytes) -> None:
+    fields = but(method=method)
+    assert request(fields).fields == [b"content-length: 0"]
+    assert request([*fields, (b"content-length", b"0")]).fields == [b"content-length: 0"], "not twice"
+    assert request(fields, ended=False).fields == [], "the body may follow"
+    assert request(but(method=b"DELETE")).fields == []
+
+
 def test_claims_and_spellings_as_in_http_1_1() -> None:
     head = request([*GET, (b"x-real-ip", b"1"), (b"x_real_ip", b"2"), (b"proxy", b"3"), (b"x-forwarded-for", b"4")])
     assert head.fields == []
