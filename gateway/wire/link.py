@@ -42,6 +42,7 @@ SMALL_READ = 2048
 _TCP_CLOSE = 7
 """A state of linux/tcp_states.h: the first byte of struct tcp_info."""
 _LINGER_NONE = struct.pack("ii", 1, 0)
+_LINGER_OFF = struct.pack("ii", 0, 0)
 
 
 class Link:
@@ -182,10 +183,26 @@ class Link:
     def reset(self) -> None:
         """Close with a RST: for a body that only the end of the connection would delimit."""
         if self.transport is not None:
-            raw = self.transport.get_extra_info("socket")
-            with contextlib.suppress(OSError):
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+            self._linger_at_close(_LINGER_NONE)
             self.transport.abort()
+
+    def guard(self) -> None:
+        """Let each close be a RST from now on, also that of the kernel when this process is killed.
+
+        For a body that only the end of the connection delimits, and that is not whole yet. Under TLS a missing
+        close_notify says the same, but many clients do not look at it.
+        """
+        self._linger_at_close(_LINGER_NONE)
+
+    def unguard(self) -> None:
+        """The body is whole: a close is an end again."""
+        self._linger_at_close(_LINGER_OFF)
+
+    def _linger_at_close(self, value: bytes) -> None:
+        raw = None if self.transport is None else self.transport.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):  # closed already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
 
     # -- reading
 

@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from harness.answers import ok
+from harness.answers import chunk, head, ok
+from harness.client import Client
 from harness.deployment import Deployment
 from harness.patience import eventually
-from harness.upstream import Upstream
+from harness.upstream import Link, Upstream
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -53,6 +54,29 @@ async def test_a_worker_that_hangs_is_replaced(tmp_path: Path, upstream: Upstrea
         assert gateway.pid("worker") != old
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0
+
+
+async def test_a_response_of_a_worker_that_is_killed_never_looks_whole(tmp_path: Path, upstream: Upstream) -> None:
+    """To HTTP/1.0 the end of the connection is the end of the body: the kernel must not end it as a whole one."""
+
+    async def half(link: Link) -> None:
+        await link.request()
+        await link.send(head("Transfer-Encoding: chunked"), chunk(b"a part"))
+        await link.gone(30)
+
+    upstream.behaviour = half
+    async with Deployment(tmp_path) as gateway:
+        await gateway.call(
+            "POST", "/proxies", {"name": "web", "path": "/web", "upstream": upstream.url, "access_rule": "true"}
+        )
+        host, _, port = gateway.url.removeprefix("http://").rpartition(":")
+        client = await Client.connect((host, int(port)))
+        await client.send(b"GET /web HTTP/1.0\r\n\r\n")
+        await client.until(b"a part")
+        gateway.kill("worker")
+        await client.rest()
+        assert client.ended == "reset"
+        client.close()
 
 
 async def test_a_pause_of_the_whole_group_blames_nobody(tmp_path: Path) -> None:

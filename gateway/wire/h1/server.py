@@ -96,6 +96,8 @@ class H1Server(RequestHeads):
         # once it has flushed. A response that goes on must not wait for that.
         if self.exchange is not None and self.full and self._sent is None:
             self._peer_left()
+        elif self._until_close and self._sent is not None:  # all of it was written
+            self.unguard()
         return False
 
     def _peer_left(self) -> None:
@@ -328,6 +330,8 @@ class H1Server(RequestHeads):
         """Serve no further request on this connection."""
         transport = self.transport
         assert transport is not None
+        if self._until_close:
+            self.unguard()
         if self._left == 0 and not self._stash and not self._refused and self._reading:
             self.move(ServerEvent.CLOSE)
             transport.close()

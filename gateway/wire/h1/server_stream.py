@@ -98,7 +98,9 @@ class H1ServerStream(RequestBody):
         lines = b""
         if length < 0:
             chunked = minor == 1
-            self._until_close = not chunked
+            if not chunked:
+                self._until_close = True
+                self.guard()
             keep = keep and chunked
             lines = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         self._keep_alive = keep

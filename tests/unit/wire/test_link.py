@@ -103,6 +103,27 @@ async def test_a_reset_is_told_from_an_end() -> None:
     assert not unknown.was_reset()
 
 
+async def test_a_guarded_socket_is_reset_whoever_closes_it() -> None:
+    for guards in (1, 2):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            near = socket.create_connection(listener.getsockname())
+            far, _ = listener.accept()
+        link = Reader()
+        link.guard()
+        ScriptedTransport(link, socket=near)
+        link.guard()
+        if guards == 1:
+            link.unguard()
+        near.close()
+        with far:
+            if guards == 1:
+                assert far.recv(1) == b""
+            else:
+                with pytest.raises(ConnectionResetError):
+                    far.recv(1)
+        link.unguard()
+
+
 async def test_a_fast_peer_lets_others_have_their_turn() -> None:
     link = Reader()
     transport = ScriptedTransport(link)

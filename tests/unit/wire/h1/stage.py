@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Coroutine
 from time import monotonic
 
@@ -10,7 +11,7 @@ from harness.scripted import KeptReply, ScriptedTransport
 
 from gateway.core.exchange import Exchange
 from gateway.core.limits import Limits
-from gateway.core.message import OutgoingRequest
+from gateway.core.message import UNTIL_CLOSE, OutgoingRequest, ResponseHead
 from gateway.core.peer import Peer
 from gateway.core.stream import ClientStream, Source, TunnelEnd
 from gateway.errors import GatewayError
@@ -61,9 +62,12 @@ class Service:
         await self.go_on.wait()
         if exchange.downstream.tunnel is not None:
             exchange.downstream.tunnel.cut(0.0)
+        elif exchange.request.target == b"/until-close":
+            exchange.downstream.begin(ResponseHead(200, b"OK", 1, [], {}, UNTIL_CLOSE, False), b"", None, None)
+            exchange.downstream.end([])
         else:
             exchange.downstream.respond(200, b"X: 1\r\n", b"ok")
-        await exchange.downstream.sent() if exchange.request.target == b"/sent" else None
+        await exchange.downstream.sent() if exchange.request.target in (b"/sent", b"/until-close") else None
 
     async def refuse(self, exchange: Exchange, error: GatewayError) -> None:
         self.refused.append(error.reason.code)
@@ -87,10 +91,10 @@ class Service:
 class CallerStage:
     """A connection of a caller."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, sock: socket.socket | None = None) -> None:
         self.service = Service(limits or Limits())
         self.server = H1Server(asyncio.get_running_loop(), BufferPool(), HeadParser(), self.service, None)
-        self.transport = ScriptedTransport(self.server, peername=("192.0.2.1", 5000))
+        self.transport = ScriptedTransport(self.server, peername=("192.0.2.1", 5000), socket=sock)
 
     @property
     def state(self) -> ServerState:

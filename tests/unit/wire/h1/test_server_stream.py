@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
+from harness.stream import RESET_ON_CLOSE
 from unit.wire.h1.stage import GET, CallerStage
 
 from gateway.core.message import ResponseHead
@@ -65,3 +69,33 @@ async def test_it_waits_until_the_caller_has_taken_the_response() -> None:
     await stage.turn()
     assert stage.server.exchanges == ()
     assert stage.server.blocked > 0
+
+
+def guarded(sock: socket.socket) -> bool:
+    """A close of the socket is a RST."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == RESET_ON_CLOSE
+
+
+@pytest.mark.parametrize("half_closes", [False, True])
+async def test_a_body_until_close_is_guarded_until_it_is_whole(*, half_closes: bool) -> None:
+    """A caller that has the whole body, and one that half-closes while its last bytes wait, get an end."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    with near, far:
+        stage = CallerStage(sock=near)
+        stage.transport.say(OLD.replace(b"/a", b"/until-close"))
+        await stage.turn()
+        assert not guarded(near)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                near.send(bytes(65536))
+        stage.transport.stop()
+        await stage.respond()
+        assert (stage.server.full, guarded(near)) == (True, True)
+        if half_closes:
+            stage.transport.link.eof_received()
+        else:
+            stage.transport.take()
+            await stage.turn()
+            assert stage.server.exchanges == ()
+        assert not guarded(near)
