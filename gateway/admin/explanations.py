@@ -34,6 +34,18 @@ _WITHHELD: Final = {
     hedge.ENDPOINT: "no other endpoint took it",
 }
 """Why there was no second attempt beside the first one."""
+_NO_RETRY: Final = {
+    "method": "its method may not be sent twice",
+    "body": "its body was not kept",
+    "attempts": "it had as many attempts as it may have",
+    "retry_after": "its upstream asked for too long a pause",
+    "deadline": "it would have begun after the deadline",
+    "budget": "the budget of its upstream had no token left",
+    "breaker": "a breaker rejected it",
+    "health": "no endpoint may get requests",
+    "rate_limit": "the rate limits of its upstream had no token left",
+}
+"""Why a failure for which retries are configured was not followed by one, by the words of `gateway.policy.retry`."""
 _SHOWN_ABOVE: Final = 0.0005
 """Milliseconds: a smaller value is zero at three digits."""
 _ROUNDING: Final = 0.01
@@ -143,11 +155,17 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
         text += f"; {record['shadow']} would have refused it, were it not in shadow mode"
     if isinstance(attempts, int) and attempts > 1:
         text += f"; it took {attempts} attempts"
-    if isinstance(retries := record.get("retries"), Mapping) and retries["failures"]:
-        text += f"; tried again after {', '.join(retries['failures'])}"
+    if isinstance(retries := record.get("retries"), Mapping):
+        text += _retried(retries)
     if isinstance(beside := record.get("hedge"), Mapping):
         text += f"; {_hedged(beside)}"
     return text
+
+
+def _retried(retries: Mapping[str, Any]) -> str:
+    """``retries`` of the access log."""
+    text = f"; tried again after {', '.join(retries['failures'])}" if retries["failures"] else ""
+    return text + (f"; no retry followed, because {_NO_RETRY[retries['withheld']]}" if retries["withheld"] else "")
 
 
 def _hedged(beside: Mapping[str, Any]) -> str:

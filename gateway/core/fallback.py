@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 STATUS: Final = "status"
 """The cause of all responses that were discarded for their status, where single statuses would be too many words."""
-CAUSES: Final = ("connect", "reset", "timeout", "stall", "breaker", "health", "queue", "deadline", STATUS)
+CAUSES: Final = ("connect", "reset", "timeout", "stall", "breaker", "health", "queue", "rate_limit", "deadline", STATUS)
 
 
 class Discarded(Protocol):

@@ -8,12 +8,17 @@ from typing import Protocol
 from gateway.core.message import ResponseHead
 from gateway.core.stream import ClientStream, Sink
 
+Later = Callable[..., Sink]
+"""Begins a response that was not for the caller, as that of the exchange and with the head that it is called with; its
+body follows within the same callback. `gateway.proxy.kept_response` has the type: an exchange is not known here."""
+
 
 class Retries(Protocol):
     """The retries of one exchange, for the attempt that runs."""
 
     withheld: str
-    """Why the last failure was not followed by a retry, one of `gateway.policy.retry.WITHHELD`; empty: nothing was."""
+    """Why the last failure was not followed by a retry, or by one that was rejected: one of
+    `gateway.policy.retry.WITHHELD`; empty: neither."""
     shadowed: str
     """In shadow mode: the failure that would have been followed by one."""
     waiting: bool
@@ -38,8 +43,11 @@ class Retries(Protocol):
         """The body was begun to be relayed, so it cannot be taken whole."""
         ...
 
-    def discard(self, head: ResponseHead, stream: ClientStream) -> Sink | None:
-        """The response to an attempt begins: the sink of its body when another attempt follows instead, else None."""
+    def discard(self, head: ResponseHead, stream: ClientStream, later: Later | None = None) -> Sink | None:
+        """The response to an attempt begins: the sink of its body when another attempt follows instead, else None.
+
+        ``later``: gives it to the caller after all, when that attempt is rejected; None: it cannot be given later.
+        """
         ...
 
     def begun(self) -> None:

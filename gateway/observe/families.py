@@ -69,7 +69,17 @@ HANDSHAKE_OUTCOMES: Final = (
 """As `gateway.wire.handshakes` counts them."""
 RETRIED: Final = ("stale", "connect", "reset", "timeout", "stall", "refused_stream", "status")
 """As `gateway.policy.retry` names them."""
-WITHHELD: Final = ("method", "body", "attempts", "retry_after", "deadline", "budget")
+WITHHELD: Final = (
+    "method",
+    "body",
+    "attempts",
+    "retry_after",
+    "deadline",
+    "budget",
+    "breaker",
+    "health",
+    "rate_limit",
+)
 """As `gateway.policy.retry` names them."""
 TOKEN_KINDS: Final = ("input", "output", "cached")
 PROTECTIONS: Final = ("limiter", "queue", "breaker")

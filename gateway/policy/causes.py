@@ -22,6 +22,7 @@ from gateway.errors import (
     QUEUE_FULL,
     QUEUE_PREDICTED_TIMEOUT,
     QUEUE_TIMEOUT,
+    RATE_LIMIT,
     STREAM_STALLED,
     TLS_FAILED,
     TLS_TIMEOUT,
@@ -29,6 +30,10 @@ from gateway.errors import (
     UPSTREAM_BAD_RESPONSE,
     UPSTREAM_RESET,
 )
+
+BREAKER: Final = "breaker"
+HEALTH: Final = "health"
+RATE: Final = "rate_limit"
 
 CAUSE_OF: Final[Mapping[str, str]] = {
     DIAL_FAILED.code: "connect",
@@ -41,16 +46,18 @@ CAUSE_OF: Final[Mapping[str, str]] = {
     HEADER_TIMEOUT.code: "timeout",
     BODY_IDLE_TIMEOUT.code: "timeout",
     STREAM_STALLED.code: "stall",
-    BREAKER_OPEN.code: "breaker",
-    NO_HEALTHY_ENDPOINT.code: "health",
+    BREAKER_OPEN.code: BREAKER,
+    NO_HEALTHY_ENDPOINT.code: HEALTH,
     CONCURRENCY_LIMIT.code: "queue",
     QUEUE_FULL.code: "queue",
     QUEUE_TIMEOUT.code: "queue",
     QUEUE_PREDICTED_TIMEOUT.code: "queue",
+    RATE_LIMIT.code: RATE,
     TOTAL_TIMEOUT.code: "deadline",
 }
-"""The word by the code of the reason. Reasons that are not here are not made good by anything: those of callers, of the
-configuration (``template_missing``, ``upstream_denied``) and of the gateway itself (``local_resources``, ``draining``).
+"""The word by the code of the reason; ``rate_limit`` is that of an upstream, because those of a proxy come before.
+Reasons that are not here are not made good by anything: those of callers, of the configuration (``template_missing``,
+``upstream_denied``) and of the gateway itself (``local_resources``, ``draining``).
 """
 
 

@@ -5,7 +5,9 @@ intermediary, may repeat a request by itself when the connection was closed befo
 an idempotent method. RFC 9113, 8.7: a request of which the upstream says in HTTP/2 that nothing was done with it may be
 repeated whatever its method. `may_retry` is that rule, for a pooled connection that the upstream was just closing.
 
-The second is for failures that the upstream meant, where a proxy has `retries`: `cause_against` is its table.
+The second is for failures that the upstream meant, where a proxy has `retries`: `cause_against` is its table. What it
+allows may still be rejected, because each attempt passes breakers, the balancer and the rate limits of its upstream. A
+retry that is rejected counts as one that was not made: the caller gets what the attempt before it has brought.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import GatewayError
-from gateway.policy.causes import CAUSE_OF
+from gateway.policy.causes import BREAKER, CAUSE_OF, HEALTH, RATE
 
 SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 """RFC 9110, 9.2.1."""
@@ -65,6 +67,12 @@ def failure_of(error: GatewayError) -> str:
     return word if word in FAILURES else ""
 
 
+def rejection_of(error: GatewayError) -> str:
+    """The word of `REJECTIONS` for ``error``; empty: it is none."""
+    word = CAUSE_OF.get(error.reason.code, "")
+    return word if word in REJECTIONS else ""
+
+
 def kind_of(failure: str) -> str:
     """The word of `RETRIED` for a failure, which may be a status."""
     return STATUS if failure.isdigit() else failure
@@ -101,7 +109,9 @@ ATTEMPTS: Final = "attempts"
 RETRY_AFTER: Final = "retry_after"
 DEADLINE: Final = "deadline"
 BUDGET: Final = "budget"
-WITHHELD: Final = (METHOD, BODY, ATTEMPTS, RETRY_AFTER, DEADLINE, BUDGET)
+REJECTIONS: Final = (BREAKER, HEALTH, RATE)
+"""What can reject a retry that the table allows, before anything is sent: words of `CAUSE_OF`."""
+WITHHELD: Final = (METHOD, BODY, ATTEMPTS, RETRY_AFTER, DEADLINE, BUDGET, *REJECTIONS)
 """Why a failure for which retries are configured was not followed by one."""
 
 _TABLE: Final[tuple[tuple[str, Callable[[Failed], bool]], ...]] = (

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.core.exchange import Exchange
 from gateway.core.message import UNTIL_CLOSE, ResponseHead
+from gateway.core.retries import Later
 from gateway.core.stream import ClientStream, Sink
 from gateway.proxy.discard import Discard
 
@@ -40,7 +41,9 @@ _BEGUN = ("committed", "commit_at", "bytes_out", "blocked")
 class Judge(Protocol):
     """Decides on the responses of the attempts."""
 
-    def begins(self, attempt: HedgedAttempt, head: ResponseHead, stream: ClientStream) -> Sink | None:
+    def begins(
+        self, attempt: HedgedAttempt, head: ResponseHead, stream: ClientStream, later: Later | None
+    ) -> Sink | None:
         """As `gateway.core.retries.Retries.discard`, for the response to ``attempt``."""
         ...
 
@@ -168,9 +171,9 @@ class HedgedAttempt:
         """As `Retries.relayed`."""
         return False
 
-    def discard(self, head: ResponseHead, stream: ClientStream) -> Sink | None:
+    def discard(self, head: ResponseHead, stream: ClientStream, later: Later | None = None) -> Sink | None:
         """As `Retries.discard`."""
-        return self._judge.begins(self, head, stream)
+        return self._judge.begins(self, head, stream, later)
 
     def begun(self) -> None:
         """As `Retries.begun`."""

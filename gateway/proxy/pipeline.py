@@ -28,7 +28,7 @@ from gateway.proxy.layers.balance import balance, key_of
 from gateway.proxy.layers.break_circuit import break_circuit, keep_state
 from gateway.proxy.layers.count_attempts import count_attempts
 from gateway.proxy.layers.deadline import deadline
-from gateway.proxy.layers.fall_back import fall_back
+from gateway.proxy.layers.fall_back import fall_back, takes_over
 from gateway.proxy.layers.hedge import hedge
 from gateway.proxy.layers.keep_secrets import keep_secrets
 from gateway.proxy.layers.keep_to_events import keep_to_events
@@ -46,6 +46,7 @@ from gateway.proxy.layers.tunnel import tunnel
 from gateway.proxy.queue_comments import QueueComments
 from gateway.proxy.race import Means
 from gateway.proxy.ranks import rank_of
+from gateway.proxy.retries import never
 from gateway.proxy.rewrite import VIA
 from gateway.proxy.send import send
 from gateway.upstream.endpoint import Endpoint
@@ -227,7 +228,13 @@ def upstream_chain(route: records.Route, upstream: Upstream, outer: OuterLayers,
         tunnel(route.tunnel_idle, enabled=route.websocket),
         # must be above the breaker because each attempt is judged, also one whose response the caller does not get;
         # below the limiter because one permit covers all attempts, and the pauses between them, which are short
-        retry_within_budget(route.retries, upstream.retry_budget, upstream.buffers, upstream.limiter),
+        retry_within_budget(
+            route.retries,
+            upstream.retry_budget,
+            upstream.buffers,
+            upstream.limiter,
+            takes_over(None if last else route.fallback) or never,
+        ),
         # must be below those because the retries decide on the response that stands for both attempts; above the
         # balancer because the attempts go to different endpoints
         _hedge(route, upstream, last=last),

@@ -17,6 +17,7 @@ from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
+from gateway.core.retries import Later
 from gateway.core.stream import ClientStream, Sink
 from gateway.errors import GatewayError
 from gateway.policy.budget import RetryBudget
@@ -125,7 +126,9 @@ class Race:
 
     # -- as `gateway.proxy.hedged_attempt.Judge`
 
-    def begins(self, attempt: HedgedAttempt, head: ResponseHead, stream: ClientStream) -> Sink | None:
+    def begins(
+        self, attempt: HedgedAttempt, head: ResponseHead, stream: ClientStream, later: Later | None = None
+    ) -> Sink | None:
         """As `Judge.begins`."""
         attempt.decided = True
         bad = head.status in self._means.bad
@@ -140,7 +143,7 @@ class Race:
                 other.lose()
         attempt.give_back(self._made())
         retries = self._exchange.retries
-        nowhere = None if retries is None else retries.discard(head, stream)
+        nowhere = None if retries is None else retries.discard(head, stream, later)
         self._discards = nowhere is not None
         return nowhere
 

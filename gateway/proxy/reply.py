@@ -18,7 +18,7 @@ from gateway.core.stream import ClientStream, Sink, Source
 from gateway.proxy.discard import Discard
 from gateway.proxy.grpc import status_of_head
 from gateway.proxy.layers.fall_back import Discards
-from gateway.proxy.layers.server_timing import timing_fields
+from gateway.proxy.layers.server_timing import Times, timing_fields
 from gateway.proxy.locations import Locations, with_fields
 from gateway.proxy.watched import Watched
 
@@ -69,6 +69,11 @@ class Relay:
         """The line that the request needs besides those of the caller; empty but for a `Bridge`."""
         return b""
 
+    @property
+    def _times(self) -> Times:
+        """What knows when the bytes of the response came."""
+        return self.stream
+
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on. When a body was sent, no ``100 Continue`` is due; a response that is not for the caller has
         none."""
@@ -95,9 +100,18 @@ class Relay:
         if treatment.reported is not None:  # of each response, also of one that the caller does not get
             head = treatment.heeded(head)
         if ex.retries is not None:
-            nowhere = ex.retries.discard(head, self.stream)
+            nowhere = ex.retries.discard(head, self.stream, self.give_later)
             if nowhere is not None:
                 return nowhere
+        return self._take(head, source)
+
+    def give_later(self, ex: Exchange, head: ResponseHead) -> Sink:
+        """Begin a response that was not for the caller: as that of ``ex``, which is the exchange of the request where
+        the attempt had one of its own. It has ended, so its body follows at once."""
+        return _Late(ex, self.stream, self._lines, self.treatment)._take(head, None)  # noqa: SLF001 - of one class
+
+    def _take(self, head: ResponseHead, source: Source | None) -> Sink:
+        ex, treatment = self.exchange, self.treatment
         discards = treatment.discards
         if discards is not None and discards(ex, head.status):
             return self._discard(head)
@@ -127,7 +141,7 @@ class Relay:
         if ex.quota is not None:
             head, lines = _with_quota(head, lines, ex.quota)
         if ex.timed:
-            timing, trailer = timing_fields(ex, self.stream)
+            timing, trailer = timing_fields(ex, self._times)
             lines += timing
         ex.downstream.begin(head, lines, source, trailer)
         ex.commit_at = monotonic()
@@ -177,9 +191,19 @@ class Relay:
         if ex.quota is not None:
             head, lines = _with_quota(head, lines, ex.quota)
         if ex.timed:
-            lines += timing_fields(ex, self.stream)[0]
+            lines += timing_fields(ex, self._times)[0]
         ex.downstream.switch(head, lines, self.stream)
         ex.commit_at = monotonic()
+
+
+class _Late(Relay):
+    """Of a response that has ended: its stream may serve another request already."""
+
+    __slots__ = ()
+
+    @property
+    def _times(self) -> Times:
+        return self.exchange.attempt
 
 
 def end_of_body(ex: Exchange) -> bool:

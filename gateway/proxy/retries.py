@@ -9,26 +9,38 @@ from typing import Final
 from gateway.config import records
 from gateway.core.clock import Clock
 from gateway.core.exchange import Exchange
-from gateway.core.message import UNTIL_CLOSE, ResponseHead
+from gateway.core.message import ResponseHead
+from gateway.core.retries import Later
 from gateway.core.stream import ClientStream, Sink
 from gateway.errors import GatewayError
 from gateway.policy.backoff import Random, pause
 from gateway.policy.budget import RetryBudget
-from gateway.policy.retry import IDEMPOTENT, OVER, STALL, Failed, cause_against, failure_of
+from gateway.policy.retry import IDEMPOTENT, OVER, STALL, Failed, cause_against, failure_of, rejection_of
 from gateway.proxy.discard import Discard
+from gateway.proxy.kept_response import KeptResponse, discard
 from gateway.proxy.layers.retry import has_body
 from gateway.proxy.replay import Replay
 from gateway.wire.buffers import BufferPool
 from gateway.wire.retry_after_field import retry_after_of
 
+FallsBack = Callable[[Exchange, GatewayError], bool]
 _KEY: Final = b"idempotency-key:"
 _OVER_HTTP_2: Final = "2"
 """There an endpoint may say that it has done nothing with a request: then it is repeated, whatever its method."""
 
 
+def never(ex: Exchange, error: GatewayError) -> bool:
+    """Of a route without a fallback."""
+    del ex, error
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the retries of a route work with. ``clock`` is monotonic, ``epoch`` that of dates."""
+    """What the retries of a route work with. ``clock`` is monotonic, ``epoch`` that of dates.
+
+    ``falls_back``: whether the fallback of the route takes over from what an exchange ends with.
+    """
 
     settings: records.Retries
     budget: RetryBudget
@@ -36,6 +48,7 @@ class Means:
     clock: Clock
     epoch: Clock
     random: Random
+    falls_back: FallsBack = never
 
 
 class ExchangeRetries:
@@ -44,10 +57,13 @@ class ExchangeRetries:
     __slots__ = (
         "_counted",
         "_discard",
+        "_error",
         "_exchange",
         "_kept",
+        "_kept_body",
         "_means",
         "_replay",
+        "_sent_again_at",
         "due_at",
         "shadowed",
         "tries",
@@ -60,7 +76,13 @@ class ExchangeRetries:
         self._means = means
         self._replay: Replay | None = None
         self._discard: Discard | None = None
-        self._kept = 0
+        self._kept: KeptResponse | None = None
+        """The response to the attempt before, in the pause behind it and while the next attempt has no response."""
+        self._error: GatewayError | None = None
+        """What the attempt before failed with, in place of a response."""
+        self._sent_again_at = 0
+        """The place of what it failed with in ``failures`` of the exchange."""
+        self._kept_body = 0
         """Bytes of a body that was taken whole, in the budget of the buffers."""
         self._counted = False
         """The first attempt has been paid in."""
@@ -77,9 +99,36 @@ class ExchangeRetries:
     def failed(self, error: GatewayError) -> bool:
         """The attempt failed with ``error``: whether another one is made."""
         failure = failure_of(error)
-        return self._decide(failure, 0.0, harmless=error.unprocessed or not self._exchange.attempt.asked_at)
+        if not self._decide(failure, 0.0, harmless=error.unprocessed or not self._exchange.attempt.asked_at):
+            return False
+        # Its frames lead to the connection, which they would keep until the next attempt ends.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        self._error = error
+        return True
 
-    def discard(self, head: ResponseHead, stream: ClientStream) -> Sink | None:
+    def rejected(self, error: GatewayError) -> bool:
+        """Whether the attempt that ended with ``error`` was a retry that was rejected before anything was sent, so that
+        what the attempt before it has brought stands. A response has then been given to the caller; an error is raised.
+
+        A response that was not kept is lost, and what the fallback takes over from is left to it: then ``error``
+        stands.
+        """
+        cause, kept, before = rejection_of(error), self._kept, self._error
+        lost = before is None and (kept is None or not kept.is_whole)
+        if not cause or lost or self._means.falls_back(self._exchange, error):
+            return False
+        ex = self._exchange
+        ex.failures = (*ex.failures[: self._sent_again_at], *ex.failures[self._sent_again_at + 1 :])
+        self.tries -= 1
+        self._means.budget.deposit(1.0)
+        self.withheld = cause
+        if before is not None:
+            raise before from None
+        if kept is not None:
+            kept.give(ex)
+        return True
+
+    def discard(self, head: ResponseHead, stream: ClientStream, later: Later | None = None) -> Sink | None:
         """As `Retries.discard`."""
         failure = str(head.status)
         settings, means = self._means.settings, self._means
@@ -88,8 +137,8 @@ class ExchangeRetries:
             asked = retry_after_of(head.fields, means.epoch()) or 0.0
         if not self._decide(failure, asked, harmless=False):
             return None
-        worth = self.end_attempt() and head.keep_alive and head.length != UNTIL_CLOSE
-        self._discard = made = Discard(stream, worth=worth)
+        complete = self.end_attempt()
+        self._discard = made = discard(head, stream, later, means.buffers, complete=complete)
         return made
 
     def _decide(self, failure: str, asked: float, *, harmless: bool) -> bool:
@@ -125,6 +174,8 @@ class ExchangeRetries:
         if settings.mode == "shadow":
             self.shadowed = failure
             return False
+        self._forget_before()
+        self._sent_again_at = len(ex.failures)
         ex.failures = (*ex.failures, failure)
         self.tries += 1
         self.due_at = now + wait
@@ -162,7 +213,7 @@ class ExchangeRetries:
         size = len(body)
         if not self._may_need(size) or not self._means.buffers.keep(size):
             return False
-        self._kept = size
+        self._kept_body = size
         return True
 
     @property
@@ -214,6 +265,8 @@ class ExchangeRetries:
         ex = self._exchange
         if self._discard is not None:
             self._discard.close()
+            if isinstance(self._discard, KeptResponse):
+                self._kept = self._discard
             self._discard = None
             ex.status = 0
         self.waiting = True
@@ -224,14 +277,22 @@ class ExchangeRetries:
         self.waiting = False
 
     def forget(self) -> None:
-        """No other attempt follows: the request's body is kept no longer."""
+        """No other attempt follows: the request's body is kept no longer, nor is what came before."""
         ex = self._exchange
+        self._forget_before()
         if self._replay is not None:
             self._replay.forget()
-        if self._kept:
-            self._means.buffers.let_go(self._kept)
-            self._kept = 0
+        if self._kept_body:
+            self._means.buffers.let_go(self._kept_body)
+            self._kept_body = 0
             ex.body = None
+
+    def _forget_before(self) -> None:
+        """Nothing stands for the attempts so far any more."""
+        self._error = None
+        if self._kept is not None:
+            self._kept.forget()
+            self._kept = None
 
     def close(self) -> None:
         """The exchange is over."""
@@ -239,6 +300,8 @@ class ExchangeRetries:
         self.waiting = False
         if self._discard is not None:
             self._discard.close()
+            if isinstance(self._discard, KeptResponse):
+                self._discard.forget()
             self._discard = None
         if self._replay is not None:
             self._exchange.downstream.stop_body()

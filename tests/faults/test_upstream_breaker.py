@@ -234,10 +234,11 @@ async def test_each_attempt_is_an_outcome_of_it_and_retries_do_not_go_on(
         upstream, proxies=(in_turns([refused_url(), refused_url()], rules(scope, 3), retries=retries),)
     )
     response = await rig.ask()
-    assert code_of(response) == "breaker_open"
+    assert code_of(response) == "dial_failed"
     assert [outcome.reason for outcome in own(rig).moves[-1].outcomes] == ["dial_failed"] * 3
     line = await rig.log.last()
-    assert (line["attempts"], line["retries"]["failures"], line["breaker"]) == (3, ["connect"] * 3, "upstream")
+    assert (line["attempts"], line["retries"]["failures"], line["breaker"]) == (3, ["connect"] * 2, "upstream")
+    assert line["retries"]["withheld"] == "breaker"
 
 
 async def test_a_retry_that_succeeds_elsewhere_is_a_success_of_it(gateway_for: GatewayFor, upstream: Upstream) -> None:

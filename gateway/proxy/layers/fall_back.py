@@ -99,6 +99,14 @@ def discards_for(fallback: Fallback | None) -> Discards | None:
     return lambda ex, status: causes.lists(status) and _is_possible(ex, fallback)
 
 
+def takes_over(fallback: Fallback | None) -> Callable[[Exchange, GatewayError], bool] | None:
+    """Says whether ``fallback`` takes over from what an exchange ends with; None: there is none."""
+    if fallback is None:
+        return None
+    causes = Causes(fallback.on)
+    return lambda ex, error: _cause(causes, ex, error, fallback) != ""
+
+
 def fallback_line(ex: Exchange) -> bytes:
     """The field that tells a caller that the response comes from the fallback, and what had failed."""
     return b"" if ex.fallback is None else b"X-Gateway-Fallback: %b\r\n" % ex.fallback.cause.encode()

@@ -20,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.policy.backoff import Random
 from gateway.policy.budget import RetryBudget
 from gateway.policy.limiter import Limiter
-from gateway.proxy.retries import ExchangeRetries, Means
+from gateway.proxy.retries import ExchangeRetries, FallsBack, Means, never
 from gateway.wire.buffers import BufferPool
 
 Sleep = Callable[[float], Coroutine[None, None, None]]
@@ -31,6 +31,7 @@ def retry_within_budget(
     budget: RetryBudget,
     buffers: BufferPool,
     limiter: Limiter | None = None,
+    falls_back: FallsBack = never,
     *,
     clock: Clock = monotonic,
     epoch: Clock = time.time,
@@ -40,13 +41,14 @@ def retry_within_budget(
     """Make as many attempts as ``settings`` and ``budget`` allow. Sets ``retries`` and ``failures``.
 
     ``buffers``: in whose budget bodies are kept. ``limiter``: that of the upstream. The endpoint must see the end of an
-    attempt that was cut before the next one reaches it, or it would have one request more than it may. An attempt whose
-    response is not for the caller ends without an error and without a commit, so that the layers below judge it by its
-    status.
+    attempt that was cut before the next one reaches it, or it would have one request more than it may. ``falls_back``:
+    says what the fallback of the route takes over from. An attempt whose response is not for the caller ends without an
+    error and without a commit, so that the layers below judge it by its status. A retry that these reject before
+    anything is sent counts as none: the caller gets what the attempt before it has brought.
     """
     if not settings.active:
         return lambda next_handler: next_handler
-    means = Means(settings, budget, buffers, clock, epoch, jitter)
+    means = Means(settings, budget, buffers, clock, epoch, jitter, falls_back)
 
     def layer(next_handler: Handler) -> Handler:
         async def handle(ex: Exchange) -> None:
@@ -56,7 +58,7 @@ def retry_within_budget(
                     try:
                         await next_handler(ex)
                     except GatewayError as error:
-                        if not retries.failed(error):
+                        if not (retries.failed(error) or retries.rejected(error)):
                             raise
                     if not retries.due_at:
                         return

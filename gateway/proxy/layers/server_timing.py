@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.core.stream import ClientStream, Trailer
+from gateway.core.stream import Trailer
 from gateway.observe.timing import PHASES, phases
 
 _IN_HEAD: Final = ("identity", "queue", "pool", "dial", "upload", "first_byte", "own")
 _ENTRY: Final = "gw-%s;dur=%.3f"
+
+
+class Times(Protocol):
+    """When the first and the newest bytes of a response came, by the monotonic clock in seconds; 0.0 = not reached."""
+
+    first_byte_at: float
+    last_byte_at: float
 
 
 def server_timing(*, enabled: bool) -> Layer:
@@ -35,28 +42,28 @@ def server_timing(*, enabled: bool) -> Layer:
     return layer
 
 
-def timing_fields(ex: Exchange, stream: ClientStream) -> tuple[bytes, Trailer | None]:
+def timing_fields(ex: Exchange, times: Times) -> tuple[bytes, Trailer | None]:
     """The line for the head of an upstream's response that is about to be sent, and the trailer if the caller takes
     trailers."""
-    ex.attempt.first_byte_at = stream.first_byte_at
+    ex.attempt.first_byte_at = times.first_byte_at
     takes = b"trailers" in ex.request.known.get(b"te", b"").lower()
-    return head_field(ex), _TimingTrailer(ex, stream) if takes else None
+    return head_field(ex), _TimingTrailer(ex, times) if takes else None
 
 
 class _TimingTrailer:
     """The phases of the whole exchange, when the body has ended."""
 
-    __slots__ = ("_exchange", "_stream", "name")
+    __slots__ = ("_exchange", "_times", "name")
 
-    def __init__(self, exchange: Exchange, stream: ClientStream) -> None:
+    def __init__(self, exchange: Exchange, times: Times) -> None:
         self.name = b"Server-Timing"
         self._exchange = exchange
-        self._stream = stream
+        self._times = times
 
     def line(self) -> bytes:
         ex = self._exchange
         ex.end_at = monotonic()
-        ex.attempt.last_byte_at = self._stream.last_byte_at
+        ex.attempt.last_byte_at = self._times.last_byte_at
         ex.blocked = ex.downstream.blocked
         return b"Server-Timing: %b" % _value(zip(PHASES, phases(ex), strict=True))
 

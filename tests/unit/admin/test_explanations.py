@@ -8,6 +8,7 @@ import pytest
 
 from gateway.admin.explanations import explained
 from gateway.core.hedge import WITHHELD
+from gateway.policy import retry
 
 LINE: dict[str, Any] = {
     "proxy_name": "web",
@@ -92,9 +93,24 @@ def test_every_cause_against_a_hedge_has_words(word: str) -> None:
 
 
 @pytest.mark.parametrize(("failures", "says"), [(["stale", "503"], "; tried again after stale, 503"), ([], "")])
-def test_what_a_request_was_tried_again_for_is_told(failures: list[str], says: str) -> None:
-    line = LINE | {"status_code": 200, "reason": "", "retries": {"failures": failures, "withheld": "budget"}}
+@pytest.mark.parametrize(
+    ("withheld", "because"),
+    [
+        ("", ""),
+        ("budget", "; no retry followed, because the budget of its upstream had no token left"),
+        ("rate_limit", "; no retry followed, because the rate limits of its upstream had no token left"),
+    ],
+)
+def test_the_retries_of_a_request_are_explained(failures: list[str], says: str, withheld: str, because: str) -> None:
+    line = LINE | {"status_code": 200, "reason": "", "retries": {"failures": failures, "withheld": withheld}}
+    says += because
     assert explained(line)["sentence"] == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms{says}"
+
+
+@pytest.mark.parametrize("word", retry.WITHHELD)
+def test_every_cause_against_a_retry_has_words(word: str) -> None:
+    line = LINE | {"retries": {"failures": [], "withheld": word}}
+    assert "; no retry followed, because " in explained(line)["sentence"]
 
 
 def test_the_breaker_of_the_upstream_is_named_where_it_rejects() -> None:

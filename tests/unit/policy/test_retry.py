@@ -15,6 +15,7 @@ from gateway.policy.retry import (
     FAILURES,
     METHOD,
     OVER,
+    REJECTIONS,
     RETRIED,
     RETRY_AFTER,
     WITHHELD,
@@ -23,6 +24,7 @@ from gateway.policy.retry import (
     failure_of,
     kind_of,
     may_retry,
+    rejection_of,
 )
 
 
@@ -128,7 +130,7 @@ def test_the_first_line_that_speaks_against_a_retry(failed: Failed, cause: str) 
 
 def test_the_budget_is_asked_last() -> None:
     assert cause_against(FINE, lambda: False) == BUDGET
-    assert {cause for _, cause in ROWS} - {"", OVER} | {BUDGET} == set(WITHHELD)
+    assert {cause for _, cause in ROWS} - {"", OVER} | {BUDGET, *REJECTIONS} == set(WITHHELD)
 
 
 @pytest.mark.parametrize(
@@ -158,3 +160,12 @@ def test_what_the_endpoint_has_not_begun_with_is_a_refused_stream() -> None:
 def test_statuses_are_one_kind() -> None:
     assert [kind_of(word) for word in (*FAILURES, "503", "stale")] == [*FAILURES, "status", "stale"]
     assert set(RETRIED) == {"stale", *FAILURES, "status"}
+
+
+def test_what_rejects_a_retry_is_no_failure_of_an_attempt() -> None:
+    words = {code: rejection_of(GatewayError(reason)) for code, reason in REASONS.items()}
+    assert {code: word for code, word in words.items() if word} == {
+        "breaker_open": "breaker", "no_healthy_endpoint": "health", "rate_limit": "rate_limit"
+    }  # fmt: skip
+    assert set(REJECTIONS) == set(filter(None, words.values()))
+    assert not set(REJECTIONS) & set(FAILURES)

@@ -19,7 +19,8 @@ ITS_OWN = {"downstream", "request", "start_at", "failures", "reason", "gone_at",
 class Judge:
     discarding = False
 
-    def begins(self, attempt: HedgedAttempt, head: ResponseHead, stream: object) -> Any:
+    def begins(self, attempt: HedgedAttempt, head: ResponseHead, stream: object, later: object) -> Any:
+        del later
         return attempt.discard_response(head, cast(Any, stream))
 
     def begun(self, attempt: HedgedAttempt) -> None:

@@ -403,7 +403,7 @@ class Retrying:
         self.statuses = statuses
         self.discarding = False
 
-    def discard(self, head: Any, stream: object) -> object | None:
+    def discard(self, head: Any, stream: object, later: object) -> object | None:
         self.discarding = head.status in self.statuses
         return SimpleNamespace() if self.discarding else None
 

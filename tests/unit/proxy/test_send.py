@@ -194,8 +194,8 @@ class Told:
         self.discarding = discarding
         self.begins = 0
 
-    def discard(self, head: object, stream: object) -> None:
-        del head, stream
+    def discard(self, head: object, stream: object, later: object) -> None:
+        del head, stream, later
 
     def begun(self) -> None:
         self.begins += 1
