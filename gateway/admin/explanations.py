@@ -46,6 +46,18 @@ _NO_RETRY: Final = {
     "rate_limit": "the rate limits of its upstream had no token left",
 }
 """Why a failure for which retries are configured was not followed by one, by the words of `gateway.policy.retry`."""
+_NO_FALLBACK: Final = {
+    "breaker": "a breaker of its upstream rejected the request",
+    "health": "its upstream had no endpoint that may get requests",
+    "queue": "its upstream had no free permit",
+    "rate_limit": "the rate limits of its upstream had no token left",
+}
+"""Why the failure before a fallback stood, by `gateway.core.fallback.REJECTED`."""
+_WHOSE_BREAKER: Final = {
+    "endpoint": "by the breakers of the endpoints of {}",
+    "upstream": "by the breaker of the upstream {}, which judges its endpoints together",
+}
+"""By `gateway.core.fallback.BREAKERS`."""
 _SHOWN_ABOVE: Final = 0.0005
 """Milliseconds: a smaller value is zero at three digits."""
 _ROUNDING: Final = 0.01
@@ -149,8 +161,7 @@ def _ended(record: Mapping[str, object], reason: errors.Reason | None) -> str:
     if record.get("breaker") == "upstream":
         text += "; the breaker is that of the upstream, which judges its endpoints together"
     if isinstance(behind := record.get("fallback"), Mapping):
-        where = f" of {behind['upstream']}" if behind["upstream"] else ""
-        text += f"; the fallback took over from {behind['reason'] or 'status ' + str(behind['cause'])}{where}"
+        text += f"; {_fell_back(behind)}"
     if record["shadow"]:
         text += f"; {record['shadow']} would have refused it, were it not in shadow mode"
     if isinstance(attempts, int) and attempts > 1:
@@ -166,6 +177,17 @@ def _retried(retries: Mapping[str, Any]) -> str:
     """``retries`` of the access log."""
     text = f"; tried again after {', '.join(retries['failures'])}" if retries["failures"] else ""
     return text + (f"; no retry followed, because {_NO_RETRY[retries['withheld']]}" if retries["withheld"] else "")
+
+
+def _fell_back(behind: Mapping[str, Any]) -> str:
+    """``behind``: ``fallback`` of the access log."""
+    if "withheld" in behind:
+        return f"the fallback did not take over, because {_NO_FALLBACK[behind['withheld']]}"
+    where = f" of {behind['upstream']}" if behind["upstream"] else ""
+    text = f"the fallback took over from {behind['reason'] or 'status ' + str(behind['cause'])}{where}"
+    if "breaker" not in behind:
+        return text
+    return f"{text}, {_WHOSE_BREAKER[behind['breaker']].format(behind['of'])}"
 
 
 def _hedged(beside: Mapping[str, Any]) -> str:

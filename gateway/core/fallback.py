@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from gateway.core.message import ResponseHead
+from gateway.core.retries import Later
+from gateway.core.stream import ClientStream, Sink
+
 STATUS: Final = "status"
 """The cause of all responses that were discarded for their status, where single statuses would be too many words."""
 CAUSES: Final = ("connect", "reset", "timeout", "stall", "breaker", "health", "queue", "rate_limit", "deadline", STATUS)
 
+REJECTED: Final = ("breaker", "health", "queue", "rate_limit")
+"""What the upstream of a fallback can reject a request by before anything is sent."""
+BREAKERS: Final = ("endpoint", "upstream")
+"""Whose breaker it is: an endpoint's, as all of them reject, or that of the upstream as a whole."""
 
-class Discarded(Protocol):
+
+class Discarded(Sink, Protocol):
     """Where the rest of a response goes that its caller does not get."""
 
     def close(self) -> None:
@@ -18,10 +27,16 @@ class Discarded(Protocol):
 
 
 class Keeper(Protocol):
-    """Counts what is kept of the body of a request for the fallback, in the budget of the relay buffers."""
+    """Counts what is kept for the fallback, in the budget of the relay buffers: the body of a request that the other
+    upstream may need, and the response that its caller gets when that one rejects the request."""
 
     def keep(self, size: int) -> bool:
-        """Whether ``size`` bytes in all may be kept, until `forget`."""
+        """Whether ``size`` bytes of the request's body in all may be kept, until `forget`."""
+        ...
+
+    def discard(self, head: ResponseHead, stream: ClientStream, later: Later, *, complete: bool) -> Discarded:
+        """Where the body of a response goes that is left to the fallback. ``later``: gives it to the caller after all;
+        ``complete``: the endpoint has the whole request."""
         ...
 
     def forget(self) -> None:
@@ -32,10 +47,18 @@ class Keeper(Protocol):
 class FellBack:
     """What an exchange has behind it that went on to the fallback of its proxy."""
 
-    __slots__ = ("attempts", "cause", "endpoint", "reason", "shadowed", "withheld")
+    __slots__ = ("attempts", "breaker", "cause", "endpoint", "of", "reason", "rejected", "shadowed", "withheld")
 
     def __init__(
-        self, cause: str, reason: str, endpoint: str, attempts: int, withheld: str = "", shadowed: str = ""
+        self,
+        cause: str,
+        reason: str,
+        endpoint: str,
+        attempts: int,
+        withheld: str = "",
+        shadowed: str = "",
+        breaker: str = "",
+        of: str = "",
     ) -> None:
         self.cause = cause
         """One of `CAUSES`, or the status itself, as in ``503``."""
@@ -49,6 +72,13 @@ class FellBack:
         """As `gateway.core.retries.Retries.withheld`, of the retries before."""
         self.shadowed = shadowed
         """As `gateway.core.retries.Retries.shadowed`, of the retries before."""
+        self.breaker = breaker
+        """Which breaker has rejected it, one of `BREAKERS`; empty: none has."""
+        self.of = of
+        """The name of the upstream that ``breaker`` belongs to."""
+        self.rejected = ""
+        """One of `REJECTED`: the upstream of the fallback has rejected it, so that what it has behind it stands; empty:
+        the fallback has served it."""
 
     @property
     def label(self) -> str:

@@ -111,13 +111,14 @@ def with_hedge(text: bytes, hedge: Hedge) -> bytes:
 
 
 def with_fallback(text: bytes, behind: FellBack) -> bytes:
-    """The line of an exchange that its fallback has served: also what had failed before, and where."""
-    return (
-        text[:-2]
-        + (
-            f',"fallback":{{"cause":"{behind.cause}","reason":"{behind.reason}","upstream":"{behind.endpoint}"}}}}\n'
-        ).encode()
-    )
+    """The line of an exchange that went to its fallback: also what had failed before, and where; whose breaker that
+    was, where it was one; and what has rejected it there, so that the failure before stood."""
+    facts = f'"cause":"{behind.cause}","reason":"{behind.reason}","upstream":"{behind.endpoint}"'
+    if behind.breaker:
+        facts += f',"breaker":"{behind.breaker}","of":"{behind.of}"'
+    if behind.rejected:
+        facts += f',"withheld":"{behind.rejected}"'
+    return text[:-2] + f',"fallback":{{{facts}}}}}\n'.encode()
 
 
 def with_fence(text: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway import errors
-from gateway.core.fallback import CAUSES
+from gateway.core.fallback import CAUSES, REJECTED
 from gateway.core.hedge import RESULTS
 from gateway.core.hedge import WITHHELD as HEDGES_WITHHELD_BY
 from gateway.core.message import VERSIONS
@@ -208,6 +208,13 @@ FALLBACKS: Final = _of.values(
     "counter",
     "Requests that went to the fallback of their proxy, by what had failed before.",
     [f'cause="{cause}"' for cause in CAUSES],
+    sparse=True,
+)
+FALLBACKS_WITHHELD: Final = _of.values(
+    "gateway_fallbacks_withheld_total",
+    "counter",
+    "Requests that the upstream of their fallback rejected, so that the failure before stood, by what rejected them.",
+    [f'cause="{cause}"' for cause in REJECTED],
     sparse=True,
 )
 SHADOW_REFUSALS: Final = _of.values(

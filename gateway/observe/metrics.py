@@ -8,7 +8,7 @@ from time import time
 from typing import Final
 
 from gateway.core.exchange import Exchange
-from gateway.core.fallback import CAUSES
+from gateway.core.fallback import CAUSES, REJECTED
 from gateway.core.message import HTTP_2, VERSIONS
 from gateway.core.stream import TUNNEL_ENDS
 from gateway.observe import families
@@ -214,7 +214,8 @@ class Metrics:
         for failure in ex.failures:
             ints[base + _RETRIED.get(failure, _STATUS)] += 1
         behind = ex.fallback
-        for retries in (ex.retries, behind):  # of both upstreams
+        rejected = behind is not None and behind.rejected
+        for retries in (ex.retries, None if rejected else behind):  # of both upstreams
             if retries is not None:
                 if retries.withheld:
                     ints[base + _WITHHELD[retries.withheld]] += 1
@@ -223,7 +224,9 @@ class Metrics:
         if ex.hedge is not None:
             for cell in hedge_cells(ex.hedge):
                 ints[base + cell] += 1
-        if behind is not None:
+        if behind is not None and behind.rejected:
+            ints[base + families.FALLBACKS_WITHHELD + REJECTED.index(behind.rejected)] += 1
+        elif behind is not None:
             ints[base + families.FALLBACKS + CAUSES.index(behind.label)] += 1
         if ex.usage is not None:
             for cell, amount in counts_of(ex.usage):

@@ -143,7 +143,7 @@ def _attributes(ex: Exchange, phases: Phases) -> dict[str, str | int | float]:
     if ex.hedge is not None and ex.hedge.sent:
         attributes["gateway.hedge"] = ex.hedge.result
         attributes["gateway.hedge.other"] = ex.hedge.endpoint
-    if ex.fallback is not None:
+    if ex.fallback is not None and not ex.fallback.rejected:
         attributes["gateway.fallback"] = ex.fallback.cause
     if ex.usage is not None:
         attributes |= _of_model(ex, ex.usage)

@@ -33,6 +33,7 @@ from gateway.errors import (
 
 BREAKER: Final = "breaker"
 HEALTH: Final = "health"
+QUEUE: Final = "queue"
 RATE: Final = "rate_limit"
 
 CAUSE_OF: Final[Mapping[str, str]] = {
@@ -48,10 +49,10 @@ CAUSE_OF: Final[Mapping[str, str]] = {
     STREAM_STALLED.code: "stall",
     BREAKER_OPEN.code: BREAKER,
     NO_HEALTHY_ENDPOINT.code: HEALTH,
-    CONCURRENCY_LIMIT.code: "queue",
-    QUEUE_FULL.code: "queue",
-    QUEUE_TIMEOUT.code: "queue",
-    QUEUE_PREDICTED_TIMEOUT.code: "queue",
+    CONCURRENCY_LIMIT.code: QUEUE,
+    QUEUE_FULL.code: QUEUE,
+    QUEUE_TIMEOUT.code: QUEUE,
+    QUEUE_PREDICTED_TIMEOUT.code: QUEUE,
     RATE_LIMIT.code: RATE,
     TOTAL_TIMEOUT.code: "deadline",
 }

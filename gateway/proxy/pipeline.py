@@ -156,6 +156,7 @@ def route_chain(
             upstream.limiter,
             route.cors,
             upstream.buffers,
+            upstream.settings.shown_name,
         ),
     )
 

@@ -110,11 +110,19 @@ class Relay:
         the attempt had one of its own. It has ended, so its body follows at once."""
         return _Late(ex, self.stream, self._lines, self.treatment)._take(head, None)  # noqa: SLF001 - of one class
 
+    def give_anyway(self, ex: Exchange, head: ResponseHead) -> Sink:
+        """As `give_later`, of a response that was left to the fallback."""
+        return _Late(ex, self.stream, self._lines, self.treatment)._give(head, None)  # noqa: SLF001 - of one class
+
     def _take(self, head: ResponseHead, source: Source | None) -> Sink:
         ex, treatment = self.exchange, self.treatment
         discards = treatment.discards
         if discards is not None and discards(ex, head.status):
             return self._discard(head)
+        return self._give(head, source)
+
+    def _give(self, head: ResponseHead, source: Source | None) -> Sink:
+        ex, treatment = self.exchange, self.treatment
         if ex.opened is not None:
             return self._go_on(ex.opened, head, source)
         watched = treatment.watched
@@ -171,8 +179,13 @@ class Relay:
         ex.commit_at = monotonic()
 
     def _discard(self, head: ResponseHead) -> Sink:
-        self.exchange.discarded = nowhere = self._nowhere(head)
-        return nowhere
+        """Leave the response to the fallback."""
+        ex = self.exchange
+        if ex.keeper is None:
+            ex.discarded = nowhere = self._nowhere(head)
+            return nowhere
+        ex.discarded = kept = ex.keeper.discard(head, self.stream, self.give_anyway, complete=end_of_body(ex))
+        return kept
 
     def _nowhere(self, head: ResponseHead) -> Discard:
         worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE

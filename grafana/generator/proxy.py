@@ -252,9 +252,11 @@ PROTECTIONS = Row(
         timeseries(
             "Served by the fallback",
             "Requests per second that the fallback of the proxy has served, by what had failed before. They are no "
-            "errors, so nothing else shows them: above 0, look at the upstream.",
+            "errors, so nothing else shows them: above 0, look at the upstream. Withheld: the upstream of the fallback "
+            "rejected the request, and the failure before stood.",
             "reqps",
             Query(_rate("gateway_fallbacks_total", "cause"), "{{cause}}"),
+            Query(_rate("gateway_fallbacks_withheld_total", "cause"), "withheld: {{cause}}"),
         ),
         timeseries(
             "What shadow mode would have refused",

@@ -180,6 +180,8 @@ async def test_an_open_breaker_is_a_cause(gateway_for: GatewayFor, upstream: Ups
     response = await rig.ask()
     assert (response.body, response.get("x-gateway-fallback")) == (b"ok", b"breaker")
     assert upstream.accepted == 1
+    whose = {"breaker": "endpoint", "of": "p"}
+    assert (await rig.log.last(2))["fallback"] == {"cause": "breaker", "reason": "breaker_open", "upstream": ""} | whose
 
 
 @pytest.mark.plain
@@ -522,7 +524,7 @@ async def test_the_first_has_its_permit_back_and_the_second_gives_one(
     assert second is not None
     assert (first.in_flight, second.in_flight) == (0, 1)
     other = await says()(rig, upstream)
-    assert code_of(await other.response()) == "concurrency_limit", "of the fallback's upstream"
+    assert code_of(await other.response()) == "header_timeout", "the fallback's upstream has no place for it"
     await link.send(OK)
     assert (await client.response()).body == b"ok"
 
@@ -620,7 +622,7 @@ async def test_an_upstream_that_is_only_a_fallback_has_metrics_of_its_own(
     await client.response()
     spare.behaviour = each_request(lambda _: answer(status=503))
     codes = [(await rig.ask()).status for _ in range(2)]
-    assert codes == [503, 503], "the second is a rejection"
+    assert codes == [503, 502], "the second is rejected, so that the failure before stands"
     text = counted(rig)
     assert f'gateway_endpoint_requests_total{{{at},outcome="success"}} 1\n' in text
     assert f'gateway_endpoint_requests_total{{{at},outcome="failure"}} 1\n' in text
@@ -662,7 +664,10 @@ async def test_a_reset_closes_the_breaker_of_an_upstream_that_is_only_a_fallback
         refused_url(), refused_url(), to_spare("connect"), spare_settings={"circuit_breaker": BREAKER}
     )
     rig = await gateway_for("", proxies=(first, replace(spare, route=replace(spare.route, active=False))))
-    codes = [code_of(await rig.ask("/")) for _ in range(2)]
+    for _ in range(2):
+        assert code_of(await rig.ask("/")) == "dial_failed"
+    assert (await rig.log.last(2))["fallback"]["withheld"] == "breaker"
     assert rig.gateway.reset_breaker("p", "ann")
-    codes.append(code_of(await rig.ask("/")))
-    assert codes == ["dial_failed", "breaker_open", "dial_failed"]
+    assert code_of(await rig.ask("/")) == "dial_failed"
+    line = await rig.log.last(3)
+    assert ("withheld" in line["fallback"], line["attempts"]) == (False, 2), "it is asked again"

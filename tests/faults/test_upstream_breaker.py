@@ -258,7 +258,9 @@ async def test_the_fallback_takes_over(gateway_for: GatewayFor, upstream: Upstre
         rig = await gateway_for("", proxies=(first, spare))
         assert await asked(rig, 5) == {"500": 2, "spare": 3}
         line = await rig.log.last(5)
-        assert line["fallback"] == {"cause": "breaker", "reason": "breaker_open", "upstream": ""}
+        whose = {"breaker": "upstream", "of": "p"}
+        assert line["fallback"] == {"cause": "breaker", "reason": "breaker_open", "upstream": ""} | whose
+        assert "breaker" not in line, "that of the upstream of the fallback has rejected nothing"
         assert "instead, the fallback at" in explained(rig)[""]["sentence"]
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from gateway.core.fallback import CAUSES
+from gateway.core.fallback import CAUSES, REJECTED
 from gateway.core.hedge import RESULTS
 from gateway.core.hedge import WITHHELD as NO_HEDGE
 from gateway.core.quota import KINDS
@@ -134,6 +134,7 @@ OF_PROXY: Mapping[str, Family] = {
     "gateway_hedges_withheld_total": Family("counter", _each("cause", *NO_HEDGE), (), 0.1),
     "gateway_shadow_hedges_total": Family("counter", value=0.1),
     "gateway_fallbacks_total": Family("counter", _each("cause", *CAUSES), (), 0.1),
+    "gateway_fallbacks_withheld_total": Family("counter", _each("cause", *REJECTED), (), 0.1),
     "gateway_shadow_refusals_total": Family("counter", _each("reason", *SHADOWED)),
     "gateway_rate_limited_total": Family("counter", _each("key", *KINDS), (), 0.1),
     "gateway_ai_tokens_total": Family("counter", _each("kind", *TOKEN_KINDS), (), 300),

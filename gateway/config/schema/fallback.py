@@ -94,8 +94,8 @@ class Fallback(Section):
     """What it takes over from: `connect` (refused, unreachable, unknown name, failed TLS handshake, or none of it in
     time), `reset` (closed before a response, or no HTTP), `timeout` (no response in time), `stall` (no event of a
     stream in the time of `stream.first_event`), `breaker` (open), `health` (no healthy endpoint), `queue` (no permit, a
-    full queue, no permit in time), `deadline` (`timeout_config: total`, with a `response` alone), and statuses of the
-    upstream in quotes: `"503"`, `"500-599"`."""
+    full queue, no permit in time), `rate_limit` (`rate_limits` of the upstream have no token), `deadline`
+    (`timeout_config: total`, with a `response` alone), and statuses of the upstream in quotes: `"503"`, `"500-599"`."""
     upstream: Annotated[str, AfterValidator(_target)] | None = Field(default=None, examples=["http://127.0.0.1:9009"])
     """The upstream that is asked instead, with its own limit, queue, breaker and timeouts: a URL, which has the
     defaults of these and may begin with `h2c://`, or, in a file, the name of an entry of `upstreams`. Once at most, and

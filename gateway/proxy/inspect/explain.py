@@ -184,6 +184,8 @@ def _taken_over(served: Served, reason: str) -> str:
     told, fallback = _fallback(served), served.settings.fallback
     if told is None or fallback is None or not Causes(fallback.on).word_for(reason):
         return ""
+    if reason == RATE_LIMIT.code and _used_up(served.rates, []):  # those of the proxy come before
+        return ""
     taker = f"at {told['endpoint']} would be asked" if told["endpoint"] else f"would respond with {told['status']}"
     return f"; instead, the fallback {taker}"
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
+from typing import Final
 
 from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Cors
 from gateway.core.attempt import NO_ATTEMPT
 from gateway.core.event_stream import Opened
 from gateway.core.exchange import Exchange
-from gateway.core.fallback import FellBack
+from gateway.core.fallback import BREAKERS, REJECTED, Discarded, FellBack
 from gateway.core.layer import Handler, Layer
+from gateway.core.message import ResponseHead
+from gateway.core.stream import ClientStream
 from gateway.errors import LOCAL_RESOURCES, TOTAL_TIMEOUT, GatewayError
-from gateway.policy.causes import Causes
+from gateway.policy.causes import BREAKER, CAUSE_OF, Causes
 from gateway.policy.limiter import Limiter
 from gateway.proxy.cors import cors_fields
 from gateway.proxy.grpc import is_grpc
+from gateway.proxy.kept_response import KeptResponse, Later, discard
 from gateway.proxy.layers.deadline import deadline
 from gateway.proxy.layers.retry import has_body
 from gateway.proxy.layers.server_timing import head_field
@@ -30,6 +34,8 @@ from gateway.proxy.rewrite_body import is_possible as can_rewrite
 from gateway.wire.buffers import BufferPool
 
 _NO_ROOM = "The relay buffers have no room for the request body, which the fallback needs as a whole"
+_OF_THE_FIRST: Final = ("attempt", "breaker", "breaker_of_upstream", "concurrent", "retried", "retries", "tried")
+"""What an exchange has of the first upstream, and has again when the second one rejects it."""
 _COME_BACK = (429, 503)
 """RFC 6585 4, RFC 9110 15.6.4: statuses that may say when to ask again."""
 
@@ -43,14 +49,16 @@ def fall_back(
     limiter: Limiter | None,
     cors: Cors,
     buffers: BufferPool | None = None,
+    of: str = "",
 ) -> Layer:
     """Give what fails below for a listed reason to ``second``, the chain of the other upstream; None: the response of
     ``fallback``. Sets ``fallback`` and ``keeper`` of the exchange.
 
     ``limiter``: that of the first upstream, which gives permits back a moment after an attempt was cut. The deadline
     of the exchange goes on. ``buffers``: in whose budget a body is that is kept for ``second``, or collected to be
-    rewritten; without room the failure stands; None: none is kept. What ``second`` raises is the end of it: a fallback
-    has no fallback.
+    rewritten; without room the failure stands; None: none is kept. ``of``: the name of the first upstream. What
+    ``second`` raises is the end of it, because a fallback has no fallback; unless it has rejected the exchange before
+    anything was sent: then what the first upstream has brought is for the caller, as without a fallback.
     """
     if fallback is None:
         return lambda next_handler: next_handler
@@ -75,14 +83,23 @@ def fall_back(
                 # Its frames lead to this one, which would be kept until the garbage collector runs.
                 failed.__traceback__ = failed.__context__ = failed.__cause__ = None
             if second is None:
-                _leave_behind(ex, cause, failed, began)
+                _leave_behind(ex, cause, failed, began, of)
                 _give(response, ex, failed, cors)
                 return
             if ex.attempt.asked_at and limiter is not None:
                 await asyncio.sleep(limiter.linger)
             if ex.keeper is not None and not ex.keeper.keep(_bytes_needed(ex, rewrite)):
-                raise failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1)
-            await _ask(second if rewrite is None else _after(rewrite, second), ex, cause, failed, began)
+                ex.discarded = None
+                _stand(ex, failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1), failed)
+                return
+            before = [getattr(ex, name) for name in _OF_THE_FIRST]
+            left = _time_left(ex, failed)
+            _leave_behind(ex, cause, failed, began, of)
+            rejection = await _ask(second if rewrite is None else _after(rewrite, second), ex, left)
+            if rejection is not None:
+                for name, value in zip(_OF_THE_FIRST, before, strict=True):
+                    setattr(ex, name, value)
+                _stand(ex, failed or rejection, failed)
 
         return handle if second is None or buffers is None else _keeping(handle, buffers)
 
@@ -115,11 +132,26 @@ def fallback_line(ex: Exchange) -> bytes:
 class _Keeper:
     """A `gateway.core.fallback.Keeper`."""
 
-    __slots__ = ("_buffers", "_size")
+    __slots__ = ("_buffers", "_response", "_size")
 
     def __init__(self, buffers: BufferPool) -> None:
         self._buffers = buffers
         self._size = 0
+        self._response: KeptResponse | None = None
+
+    def discard(self, head: ResponseHead, stream: ClientStream, later: Later, *, complete: bool) -> Discarded:
+        """As `Keeper.discard`."""
+        made = discard(head, stream, later, self._buffers, complete=complete)
+        self._response = made if isinstance(made, KeptResponse) else None
+        return made
+
+    def give(self, ex: Exchange) -> bool:
+        """Whether the response that was discarded is there as a whole: then it goes to the caller."""
+        kept = self._response
+        if kept is None or not kept.is_whole:
+            return False
+        kept.give(ex)
+        return True
 
     def keep(self, size: int) -> bool:
         """As `Keeper.keep`."""
@@ -134,6 +166,9 @@ class _Keeper:
         """As `Keeper.forget`."""
         self._buffers.let_go(self._size)
         self._size = 0
+        if self._response is not None:
+            self._response.forget()
+            self._response = None
 
 
 def _keeping(next_handler: Handler, buffers: BufferPool) -> Handler:
@@ -181,25 +216,47 @@ def _fits(response: FixedResponse, opened: Opened) -> bool:
     return opened.takes_fixed(response.status, response.content_type)
 
 
-async def _ask(second: Handler, ex: Exchange, cause: str, failed: GatewayError | None, began: float) -> None:
+def _time_left(ex: Exchange, failed: GatewayError | None) -> float:
+    """Seconds for another upstream; 0.0: there is no bound. Raises what has ``failed`` when no time is left."""
     left = ex.deadline - monotonic() if ex.deadline else 0.0
     if left < 0.0 or (failed is not None and failed.reason is TOTAL_TIMEOUT):
         raise failed or GatewayError(TOTAL_TIMEOUT)
-    _leave_behind(ex, cause, failed, began)
-    queued, ex.queued = ex.queued, 0.0
+    return left
+
+
+async def _ask(second: Handler, ex: Exchange, left: float) -> GatewayError | None:
+    """Why ``second`` has rejected it before anything was sent; None: it has served it. Raises how it failed."""
+    queued, ex.queued, behind, attempts = ex.queued, 0.0, ex.fallback, ex.attempts
     try:
         await deadline(left)(second)(ex)
+    except GatewayError as error:
+        word = CAUSE_OF.get(error.reason.code, "")
+        if word not in REJECTED or ex.attempts > attempts or behind is None:
+            raise
+        behind.rejected = word
+        return error
     finally:
         ex.queued += queued  # of both queues
+    return None
 
 
-def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: float) -> None:
+def _stand(ex: Exchange, error: GatewayError, failed: GatewayError | None) -> None:
+    """Let the caller have what the first upstream has brought: its response, or how it ``failed``. ``error`` is raised
+    where there is neither."""
+    keeper = ex.keeper
+    if failed is not None or not isinstance(keeper, _Keeper) or not keeper.give(ex):
+        raise error
+
+
+def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: float, of: str) -> None:
     """Make the exchange one that has tried nothing yet, and remember what it had."""
     before = ex.attempt
     reason = "" if failed is None else failed.reason.code
     retries = ex.retries
     withheld, shadowed = ("", "") if retries is None else (retries.withheld, retries.shadowed)
-    ex.fallback = FellBack(cause, reason, before.endpoint, ex.attempts, withheld, shadowed)
+    breaker = "" if cause != BREAKER else BREAKERS[ex.breaker_of_upstream]
+    behind = FellBack(cause, reason, before.endpoint, ex.attempts, withheld, shadowed, breaker, of if breaker else "")
+    ex.fallback = behind
     ex.retried = monotonic() - began - ex.queued
     ex.attempt, ex.status, ex.reason = NO_ATTEMPT, 0, ""
     ex.breaker, ex.breaker_of_upstream, ex.concurrent, ex.tried = "", False, 0, ()

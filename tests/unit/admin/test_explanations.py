@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.admin.explanations import explained
+from gateway.core.fallback import REJECTED
 from gateway.core.hedge import WITHHELD
 from gateway.policy import retry
 
@@ -105,6 +106,36 @@ def test_the_retries_of_a_request_are_explained(failures: list[str], says: str, 
     line = LINE | {"status_code": 200, "reason": "", "retries": {"failures": failures, "withheld": withheld}}
     says += because
     assert explained(line)["sentence"] == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms{says}"
+
+
+TOOK_OVER = "the fallback took over from breaker_open"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({}, TOOK_OVER),
+        (
+            {"breaker": "upstream", "of": "search"},
+            f"{TOOK_OVER}, by the breaker of the upstream search, which judges its endpoints together",
+        ),
+        (
+            {"breaker": "endpoint", "of": "search"},
+            f"{TOOK_OVER}, by the breakers of the endpoints of search",
+        ),
+        ({"withheld": "queue"}, "the fallback did not take over, because its upstream had no free permit"),
+    ],
+)
+def test_what_became_of_a_fallback_is_explained(more: dict[str, str], says: str) -> None:
+    behind = {"cause": "breaker", "reason": "breaker_open", "upstream": ""} | more
+    sentence = explained(LINE | {"status_code": 200, "reason": "", "fallback": behind})["sentence"]
+    assert sentence == f"answered 200 by 127.0.0.1:9000 in 30003.2 ms; {says}"
+
+
+@pytest.mark.parametrize("word", REJECTED)
+def test_every_cause_against_a_fallback_has_words(word: str) -> None:
+    behind = {"cause": "breaker", "reason": "breaker_open", "upstream": "", "withheld": word}
+    assert "; the fallback did not take over, because " in explained(LINE | {"fallback": behind})["sentence"]
 
 
 @pytest.mark.parametrize("word", retry.WITHHELD)

@@ -5,7 +5,7 @@ import json
 import pytest
 from unit.scene import told
 
-from gateway.core.fallback import FellBack
+from gateway.core.fallback import BREAKERS, FellBack
 from gateway.core.hedge import Hedge
 from gateway.core.peer import Peer
 from gateway.core.usage import Usage
@@ -198,6 +198,23 @@ def test_what_was_no_request_is_not_taken_for_the_last_such_one() -> None:
 def test_an_upstream_that_never_answered_has_no_latency() -> None:
     ex = told(start_at=1.0, asked_at=1.1, sent_at=1.1, end_at=2.0)
     assert json.loads(line(ex, phases(ex), 0.0))["upstream_latency_ms"] is None
+
+
+@pytest.mark.parametrize("breaker", BREAKERS)
+def test_whose_breaker_it_was_is_in_the_line(breaker: str) -> None:
+    behind = FellBack("breaker", "breaker_open", "", 0, breaker=breaker, of="search")
+    behind.rejected = "queue"
+    assert json.loads(with_fallback(b'{"a":1}\n', behind)) == {
+        "a": 1,
+        "fallback": {
+            "cause": "breaker",
+            "reason": "breaker_open",
+            "upstream": "",
+            "breaker": breaker,
+            "of": "search",
+            "withheld": "queue",
+        },
+    }
 
 
 def test_the_line_of_an_exchange_that_its_fallback_has_served() -> None:

@@ -178,6 +178,17 @@ def test_retries_have_the_words_of_their_policy() -> None:
     assert (families.RETRIED, families.WITHHELD) == (retry.RETRIED, retry.WITHHELD)
 
 
+def test_a_request_that_its_fallback_rejects_is_counted_apart(counted: Counted) -> None:
+    """The retries behind it are its own again, and count once."""
+    behind = FellBack("connect", "dial_failed", "u:1", 1, "budget", "connect")
+    behind.rejected = "rate_limit"
+    counted.record(fallback=behind, retries=Told("budget", "connect"))
+    assert counted.value("gateway_fallbacks_withheld_total", proxy="p", cause="rate_limit") == 1
+    assert counted.value("gateway_retries_withheld_total", proxy="p", cause="budget") == 1
+    assert counted.value("gateway_shadow_retries_total", proxy="p", reason="connect") == 1
+    assert counted.value("gateway_fallbacks_total", proxy="p", cause="connect") is None
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_what_a_fallback_has_served(counted: Counted, many: bool) -> None:
     behind = [FellBack("connect", "dial_failed", "h:1", 2), *[FellBack("503", "", "h:1", 1)] * (4 if many else 1)]

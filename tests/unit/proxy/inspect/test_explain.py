@@ -682,6 +682,22 @@ def test_a_refusal_tells_who_takes_over(on: str, fixed: bool, says: str) -> None
     assert (found["verdict"], found["sentence"]) == ("refuse", plain + says)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_fallback_takes_over_from_the_rate_limits_of_the_upstream_alone(own: bool) -> None:
+    scene = Scene()
+    if own:
+        route = replace(scene.served.settings, rate_limits=(RateLimit("all", 1.0),))
+        rule = Rates(MemoryStores(), scene.clock).of(route)
+        assert rule is not None
+        scene.served = replace(scene.served, settings=route, rates=rule)
+    else:
+        rule = limited(scene, RateLimit("all", 1.0))
+    rule.machine.try_take([rule.key_of_all])
+    found = with_fallback(scene, Fallback(("rate_limit",), response=FixedResponse()))
+    assert (found["verdict"], found["reason"]) == ("refuse", "rate_limit")
+    assert ("instead, the fallback would respond with 503" in found["sentence"]) is not own
+
+
 @pytest.mark.parametrize(
     ("share", "verdict", "reason", "sentence"),
     [
