@@ -31,12 +31,15 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 OWN_VARIABLES = "GATEWAY_"
 """The prefix of the gateway's own environment variables. Some are secrets, so no template reads them."""
 _RESERVED = ("/api/gateway", "/_")
+_DOTS = (".", "..")  # RFC 3986 5.2.4: clients remove them from the path of a URL, so that no route finds such a name
 
 
 def proxy_name(text: str) -> str:
     """1 to 64 letters, digits, ``_``, ``.`` and ``-``."""
     if not _NAME.fullmatch(text) or text == "-":  # which stands for "no proxy" in metrics
         raise ValueError("must be 1 to 64 letters, digits, `_`, `.` or `-`; choose such a name")
+    if text in _DOTS:
+        raise ValueError("must not be `.` or `..`, which no URL can have as a name; choose another name")
     return text
 
 

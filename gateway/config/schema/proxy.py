@@ -147,7 +147,7 @@ class Proxy(Section):
         json_schema_extra=in_group("Basics")
         | typed("^[A-Za-z0-9_.-]{1,64}$", "Letters, digits, _ . and - only, 64 at most"),
     )
-    """The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`; unique."""
+    """The name in logs and metrics: 1 to 64 letters, digits, `_`, `.` and `-`, but not `.` or `..`; unique."""
     path: Annotated[str, AfterValidator(values.route_path)] = Field(
         examples=["/-/ai"], json_schema_extra=in_group("Basics") | typed("^/", "Begin with a slash")
     )

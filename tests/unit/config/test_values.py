@@ -230,6 +230,16 @@ def test_proxy_name_refuses(text: str) -> None:
     refuses(values.proxy_name, text, "choose such a name")
 
 
+@pytest.mark.parametrize("text", [".", ".."])
+def test_a_name_that_no_url_can_have_is_refused(text: str) -> None:
+    refuses(values.proxy_name, text, "which no URL can have")
+
+
+@pytest.mark.parametrize("text", ["...", "a..b", ".a", "a."])
+def test_dots_are_good_in_a_name(text: str) -> None:
+    assert values.proxy_name(text) == text
+
+
 def refuses(check: Callable[[str], object], text: str, hint: str) -> None:
     """The sentence holds ``hint`` and says how to mend it; no text but a short one may be found in it by chance."""
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the sentence is looked at below
