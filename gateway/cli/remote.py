@@ -10,7 +10,7 @@ from typing import Final, Self
 import aiohttp
 import orjson
 
-from gateway.admin.errors import AdminError, validation
+from gateway.admin.errors import AdminError, not_found, validation
 from gateway.cli.downloads import Download
 from gateway.cli.types import Json
 
@@ -75,6 +75,7 @@ class RemoteCaller:
     ) -> aiohttp.ClientResponse:
         """A response whose body is still to be read."""
         assert self._session is not None
+        _check_names(path)
         given = {n: str(v).lower() if isinstance(v, bool) else str(v) for n, v in query.items() if v is not None}
         data = None if body is None else _encoded(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
@@ -115,6 +116,15 @@ class RemoteCaller:
     def _no_gateway(self) -> AdminError:
         details = f"{self._where} does not respond as the admin API does; name the address of the admin listener"
         return AdminError(502, "no_gateway", "Bad Gateway", details)
+
+
+def _check_names(path: str) -> None:
+    """Raises `AdminError` for a name that would lead to another route (RFC 3986 5.2.4)."""
+    for name in path.split("/")[1:]:
+        if not name:
+            raise not_found("the name is empty; write one")
+        if name in (".", ".."):
+            raise not_found(f"no URL has {name} as a name; find it by --config or --database, where the database is")
 
 
 class _Rest:

@@ -45,6 +45,24 @@ def test_a_url_that_is_no_server_is_bad_input_and_is_not_quoted(url: str) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    "command", [("proxy", "get"), ("proxy", "delete"), ("secret", "delete"), ("token", "revoke"), ("action", "show")]
+)
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("", "the name is empty"), (".", "no URL has . as"), ("..", "no URL has .. as")]
+)
+def test_a_name_that_would_lead_to_another_route_is_not_sent(command: tuple[str, str], name: str, sentence: str) -> None:
+    result = call(*command, name, "--server", "http://127.0.0.1:1", "--token", "x")
+    assert (result.exit_code, sentence in result.stderr) == (4, True), result.stderr
+
+
+@pytest.mark.parametrize("time", ["0d", "0s", "00d", "-1d", "1y", "1.5d", "\u0661d", ""])
+def test_a_time_that_is_none_makes_no_token(time: str, tmp_path: Path) -> None:
+    """0 days would be a token that never expires."""
+    result = call("token", "create", "t", "--expires", time, "--database", f"sqlite:///{tmp_path}/no.db")
+    assert (result.exit_code, "--expires must be a number above 0" in result.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("command", [("proxy", "list"), ("db", "downgrade", "0001"), ("db", "rekey"), ("db", "backup")])
 def test_a_database_that_is_not_there_is_not_made(command: tuple[str, ...], tmp_path: Path) -> None:
     """Neither the file, which would be for all to read, nor a key."""
