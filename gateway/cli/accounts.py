@@ -245,9 +245,9 @@ def _seconds(text: str | None) -> float | None:
         return None
     if text == "never":
         return 0.0
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)  # 0 of a unit would be a token that never expires
     if match is None:
-        raise click.UsageError("--expires must be a number and a unit, as in 30m, 12h or 30d, or never")
+        raise click.UsageError("--expires must be a number above 0 and a unit, as in 30m, 12h or 30d, or never")
     return float(match[1]) * _UNITS[match[2]]
 
 
