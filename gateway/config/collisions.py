@@ -151,7 +151,7 @@ def _of_its_kind(action: dict[str, object], group: object, theirs: object, root:
         said = "its connection is a server of MCP; write the name of a tool in tool"
     elif theirs == HTTP and action.get("tool"):
         said = "it has a tool, and its connection is no server of MCP; write kind: mcp there, or remove tool"
-    elif own != theirs and own in kinds():
+    elif theirs is not None and own != theirs and own in kinds():
         said = f"is of {own}, and its connection of {theirs}; name a connection of {own}"
     if said:
         line, shown = locate(root, at)

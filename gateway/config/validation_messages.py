@@ -21,6 +21,7 @@ _SENTENCES: Mapping[str, str] = {
     "int_from_float": "must be a whole number; write it without a decimal point",
     "int_type": "must be a whole number; write it in digits, without quotes and without a unit",
     "missing": "is required; add this key",
+    "model_attributes_type": "must be a mapping; write `key: value` lines below it",
     "model_type": "must be a mapping; write `key: value` lines below it",
     "string_type": "must be text; put the value in quotes",
     "union_tag_not_found": "needs a key type; add it",
@@ -31,9 +32,11 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
 }
-_LENGTHS: Mapping[str, tuple[str, str]] = {
-    "string_too_short": ("min_length", "at least"),
-    "string_too_long": ("max_length", "at most"),
+_LENGTHS: Mapping[str, tuple[str, str, str]] = {
+    "string_too_short": ("min_length", "at least", "character; write such a text"),
+    "string_too_long": ("max_length", "at most", "character; write such a text"),
+    "too_short": ("min_length", "at least", "entry; write such a list"),
+    "too_long": ("max_length", "at most", "entry; write such a list"),
 }
 
 
@@ -85,9 +88,16 @@ def sentence(detail: ErrorDetails) -> str:
         bound, words = _BOUNDS[kind]
         return f"must be {words} {context[bound]:g}; write such a number"
     if kind in _LENGTHS:
-        bound, words = _LENGTHS[kind]
-        return f"must have {words} {context[bound]} characters; write such a text"
+        bound, words, unit = _LENGTHS[kind]
+        return f"must have {words} {_counted(context[bound], unit)}"
     return _SENTENCES.get(kind, detail["msg"])
+
+
+def _counted(number: int, unit: str) -> str:
+    """``unit`` begins with a word in the singular: "1 entry; write", "2 entries; write"."""
+    word, semicolon, rest = unit.partition(";")
+    plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{number} {word if number == 1 else plural}{semicolon}{rest}"
 
 
 def _unknown_key(section: type[Section], key: str) -> str:

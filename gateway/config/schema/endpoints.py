@@ -124,7 +124,7 @@ class Ejection(Section):
     @classmethod
     def _longest_last(cls, longest: float, info: ValidationInfo) -> float:
         if longest < info.data.get("base_time", 0.0):
-            raise ValueError("must not be below base_time")
+            raise ValueError("must not be below base_time; write a longer one, or a shorter base_time")
         return longest
 
 

@@ -26,7 +26,7 @@ def _seconds(value: object) -> object:
             "must be a number of seconds, as in 0.5, or p95 for the time that is measured; 0 for no hedges"
         )
     if not isinstance(value, str) and not 0 <= value <= DAY:
-        raise ValueError(f"must be from 0 to {DAY} seconds, or p95")
+        raise ValueError(f"must be from 0 to {DAY} seconds, or p95; write one of them")
     return value
 
 

@@ -22,7 +22,9 @@ def _rate_key(text: str) -> str:
     if re.fullmatch(_HEADER_KEY, text):
         return text.lower()
     if text not in ("all", "client", "principal"):
-        raise ValueError("must be all, client, principal or header:NAME with the name of a header field")
+        raise ValueError(
+            "must be all, client, principal or header:NAME with the name of a header field; write one of them"
+        )
     return text
 
 

@@ -51,7 +51,9 @@ def test_a_url_that_is_no_server_is_bad_input_and_is_not_quoted(url: str) -> Non
 @pytest.mark.parametrize(
     ("name", "sentence"), [("", "the name is empty"), (".", "no URL has . as"), ("..", "no URL has .. as")]
 )
-def test_a_name_that_would_lead_to_another_route_is_not_sent(command: tuple[str, str], name: str, sentence: str) -> None:
+def test_a_name_that_would_lead_to_another_route_is_not_sent(
+    command: tuple[str, str], name: str, sentence: str
+) -> None:
     result = call(*command, name, "--server", "http://127.0.0.1:1", "--token", "x")
     assert (result.exit_code, sentence in result.stderr) == (4, True), result.stderr
 

@@ -44,7 +44,19 @@ def sentences(data: dict[str, object]) -> list[str]:
         ({"connections": {"c": {"base_url": "http://h", "auth": {}}}}, "connections.c.auth: needs a key type; add it"),
         (
             {"connections": {"c": {"base_url": "http://h", "auth": {"type": "bearer", "token": ""}}}},
-            "connections.c.auth.token: must have at least 1 characters; write such a text",
+            "connections.c.auth.token: must have at least 1 character; write such a text",
+        ),
+        (
+            {"connections": {"c": {"base_url": "http://h", "auth": "none"}}},
+            "connections.c.auth: must be a mapping; write `key: value` lines below it",
+        ),
+        (
+            {"proxies": [{"health": {"expect_status": []}}]},
+            "proxies.0.health.expect_status: must have at least 1 entry; write such a list",
+        ),
+        (
+            {"proxies": [{"rate_limits": [{"rate": 1, "key": "all"}] * 9}]},
+            "proxies.0.rate_limits: must have at most 8 entries; write such a list",
         ),
         (
             {"connections": {"c": {"base_url": "http://h", "description": "x" * 1001}}},

@@ -147,6 +147,15 @@ def test_an_action_is_of_its_connection(action: str, says: str) -> None:
     assert any(says in line for line in told(f"{CONNECTION}\nactions: {{a: {action}}}"))
 
 
+@pytest.mark.parametrize("action", ["{path: /x}", "{}"])
+def test_an_action_of_a_group_without_a_connection_is_one_finding(action: str) -> None:
+    """There is no connection whose kind could be another one."""
+    lines = told(f"connectors: {{http: {{actions: {{a: {action}}}}}}}")
+    assert [line.partition(":1: ")[2] for line in lines] == [
+        "connectors.http.actions.a.connection: is required; add this key"
+    ]
+
+
 def test_a_proxy_has_no_such_upstream() -> None:
     (line,) = told(f"{CONNECTION}\nproxies: [{{name: p, path: /p, upstream: connection/c}}]")
     assert "proxies.0.upstream: is a connection that takes no HTTP requests; write an action of it" in line

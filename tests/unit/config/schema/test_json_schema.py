@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from harness.tls import write_certificates
+from pydantic import ValidationError
 
 from gateway.config.header_template import Context
 from gateway.config.load import parse
 from gateway.config.schema.json_schema import schema
 from gateway.config.schema.section import Section
 from gateway.config.schema.settings import Settings
+from gateway.config.validation_messages import sentence
 
 DEFS: dict[str, Any] = schema()["$defs"]  # type: ignore[assignment] # a schema is a tree of plain data
 
@@ -211,6 +213,24 @@ def test_every_key_has_an_example_that_is_good(
     model = models[mapping]
     field = next((own for own, each in model.model_fields.items() if each.alias == name), name)
     assert field in model.model_validate(written, context=context).model_fields_set
+
+
+WRONG: tuple[object, ...] = (None, True, -1, 1.5, 1e999, 10**25, "", "x" * 70_000, "\x7f", [], [None], {}, {"": {}})
+
+
+@pytest.mark.parametrize(("mapping", "name", "key"), list(leaves()))
+def test_no_value_of_a_key_is_refused_in_words_of_pydantic(mapping: str, name: str, key: dict[str, Any]) -> None:
+    models = {one.__name__: one for one in descendants(Section) if one.__module__.startswith("gateway.config.")}
+    for value in (*WRONG, list(range(1001))):
+        written = MINIMAL.get(mapping, {}) | TOGETHER.get((mapping, name), {}) | {name: value}
+        try:
+            models[mapping].model_validate(written, context=Context({}, frozenset()))
+        except ValidationError as error:
+            kinds = {detail["type"]: sentence(detail) for detail in error.errors()}
+            assert not {
+                kind for kind, said in kinds.items() if re.search(r"Input should|should have|Value error", said)
+            }
+            assert all("; " in said for said in kinds.values()), kinds
 
 
 def test_times_and_sizes_have_a_unit() -> None:
