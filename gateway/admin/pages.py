@@ -14,8 +14,11 @@ MOST: Final = 1000
 
 def check(page: int, per_page: int) -> None:
     """Raises `AdminError` for a page that cannot be."""
-    if page < 1 or not 1 <= per_page <= MOST:
-        raise validation([("page", f"must be 1 or more, and per_page 1 to {MOST}; write such numbers")])
+    wrong = [("page", "must be 1 or more; write such a number")] if page < 1 else []
+    if not 1 <= per_page <= MOST:
+        wrong.append(("per_page", f"must be from 1 to {MOST}; write such a number"))
+    if wrong:
+        raise validation(wrong)
 
 
 def page_of(items: Sequence[Resource], page: int, per_page: int) -> Resource:

@@ -60,12 +60,23 @@ class Call:
             raise validation((".".join(map(str, e["loc"])), sentence(e)) for e in found) from None
 
     def versioned(self) -> tuple[dict[str, object], int | None]:
-        """The body without its version, and the version that it, or If-Match, names."""
+        """The body without its version, and the version that it, or If-Match, names. Raises `AdminError`."""
         body = dict(self.body)
         version = body.pop("version", None)
         if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
             raise validation([("version", "must be a whole number; write it in digits, without quotes")])
-        return body, self.if_match if self.if_match is not None else version
+        return body, self._of_both(version)
+
+    def deleted_version(self) -> int | None:
+        """The version that the parameter ``version``, or If-Match, names. Raises `AdminError`."""
+        return self._of_both(self.number("version"))
+
+    def _of_both(self, version: int | None) -> int | None:
+        if version is not None and self.if_match not in (None, version):
+            raise validation(
+                [("version", "is not the one that If-Match names; send one of the two, or the same in both")]
+            )
+        return version if self.if_match is None else self.if_match
 
     def flag(self, name: str) -> bool:
         """A parameter that is true or false; false when it was not given."""

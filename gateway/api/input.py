@@ -50,13 +50,22 @@ def parse_body(text: bytes) -> Mapping[str, object]:
     except orjson.JSONDecodeError as error:
         if open_brackets(STRING.sub("", text.decode(errors="replace"))) > MAX_DEPTH:
             raise validation([("", _deep())]) from None  # orjson has a bound of its own, in its own words
-        place = f"line {error.lineno}, column {error.colno}"
-        raise validation([("", f"the body is no JSON: {error.msg} at {place}; fix it there")]) from None
+        raise validation([("", _not_json(text, error))]) from None
     if not isinstance(found, dict):
         raise validation([("", "the body must be a JSON object; write {...}")])
     if problems := [problem for problem, _ in zip(_problems(_tree(text), ()), range(_MAX_NAMED), strict=False)]:
         raise validation(problems)
     return found
+
+
+def _not_json(text: bytes, error: orjson.JSONDecodeError) -> str:
+    if not text:
+        return "the body is empty; send a JSON object"
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return "the body is not UTF-8; send it in this encoding"
+    return f"the body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}; fix it there"
 
 
 def parse_query(given: Iterable[tuple[str, str]], kinds: Mapping[str, type]) -> dict[str, object]:

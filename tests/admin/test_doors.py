@@ -161,7 +161,7 @@ async def test_a_body_that_is_too_large(api: Api) -> None:
     [
         (b'{"a": 1', "application/json", 400, "line 1, column"),
         (b"[]", "application/json", 400, "must be a JSON object"),
-        (b"", "application/json", 400, "no JSON"),
+        (b"", "application/json", 400, "the body is empty"),
         (b"{}", "text/plain", 415, "Content-Type: application/json"),
     ],
 )

@@ -51,6 +51,22 @@ async def test_a_stale_change_gets_the_current_one(api: Api) -> None:
 
 
 @pytest.mark.covers("EC-006")
+async def test_two_versions_that_differ_are_refused(api: Api) -> None:
+    """One of them is wrong, and the change of another caller would be lost when that is the one that counts."""
+    await api.call("POST", "/proxies", WEB)
+    await api.call("PATCH", "/proxies/web", {"max_concurrent": 5}, If_Match='"1"')
+    for method, path, body in (
+        ("PATCH", "/proxies/web", {"max_concurrent": 6, "version": 1}),
+        ("PUT", "/proxies/web", WEB | {"version": 1}),
+        ("DELETE", "/proxies/web?version=1", None),
+    ):
+        answer = await api.call(method, path, body, If_Match='"2"')
+        assert (answer.status, answer.body["fields"][0]["path"]) == (400, "version")
+    assert (await api.call("GET", "/proxies/web")).body["max_concurrent"] == 5
+    assert (await api.call("PATCH", "/proxies/web", {"panic": 0.4, "version": 2}, If_Match='"2"')).status == 200
+
+
+@pytest.mark.covers("EC-006")
 async def test_a_change_must_say_what_it_changes(api: Api) -> None:
     await api.call("POST", "/proxies", WEB)
     answer = await api.call("PATCH", "/proxies/web", {"max_concurrent": 6})
@@ -237,7 +253,8 @@ async def test_the_list_has_pages_and_a_search(api: Api) -> None:
     for search, found in (("NEEDLE", ["p3"]), ("/p6", ["p6"]), ("none", [])):
         assert [i["name"] for i in (await api.call("GET", f"/proxies?search={search}")).body["items"]] == found
     for query in ("page=0", "per_page=1001", "page=x", "colour=red", "page=1&page=2"):
-        assert (await api.call("GET", f"/proxies?{query}")).status == 400
+        answer = await api.call("GET", f"/proxies?{query}")
+        assert (answer.status, answer.body["fields"][0]["path"]) == (400, query.partition("=")[0])
 
 
 @pytest.mark.covers("T028")

@@ -68,7 +68,7 @@ async def patch_connection(call: Call) -> Result:
 )
 async def delete_connection(call: Call) -> Result:
     """Delete a connection, with its actions."""
-    version = call.number("version") if call.if_match is None else call.if_match
+    version = call.deleted_version()
     records, trn = call.administration.connection_records, call.parameters["trn"]
     return 200, await records.delete(call.actor, tenant_of(call), trn, version, dry_run=call.flag("dry_run"))
 
@@ -129,6 +129,6 @@ async def patch_action(call: Call) -> Result:
 )
 async def delete_action(call: Call) -> Result:
     """Delete an action."""
-    version = call.number("version") if call.if_match is None else call.if_match
+    version = call.deleted_version()
     records, trn = call.administration.action_records, call.parameters["trn"]
     return 200, await records.delete(call.actor, tenant_of(call), trn, version, dry_run=call.flag("dry_run"))

@@ -85,7 +85,7 @@ async def patch_proxy(call: Call) -> Result:
 )
 async def delete_proxy(call: Call) -> Result:
     """Delete a proxy."""
-    version = call.number("version") if call.if_match is None else call.if_match
+    version = call.deleted_version()
     proxies, name = call.administration.proxies, call.parameters["name"]
     return 200, await proxies.delete(call.actor, name, version, dry_run=call.flag("dry_run"))
 

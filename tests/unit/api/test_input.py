@@ -48,14 +48,14 @@ def _leaves(value: object) -> list[object]:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        (b"", "line 1, column"),
+        (b"", "the body is empty; send a JSON object"),
         (b'{"a": 1', "line 1, column"),
         (b'{"a":\n nul}', "line 2, column"),
         (b'\xef\xbb\xbf{"a": 1}', "line 1, column"),
         (b'{"a": NaN}', "line 1, column"),
         (b'{"a": 1e999}', "line 1, column"),
         (b'{"a": "\\ud800"}', "line 1, column"),
-        (b'{"a": "\xff"}', "no JSON"),
+        (b'{"a": "\xff"}', "the body is not UTF-8; send it in this encoding"),
         (b'{"a": 1} {}', "line 1, column"),
         (b"[]", "must be a JSON object"),
         (b"null", "must be a JSON object"),
