@@ -138,12 +138,14 @@ class Target:
         """The result of ``work``; what is refused ends the program with a sentence and its exit code."""
         from gateway.admin.errors import AdminError, unavailable
         from gateway.config.errors import ConfigError
-        from gateway.store.errors import StoreError
+        from gateway.store.errors import StoreError, WrongRevision
 
         try:
             return run(work)
         except AdminError as error:
             self._fail(error)
+        except WrongRevision as error:
+            raise click.UsageError(str(error)) from None
         except StoreError as error:
             self._fail(unavailable(str(error)))
         except ConfigError as error:

@@ -18,7 +18,7 @@ def db() -> None:
 
 
 @db.command()
-@click.option("--to", default="head", show_default=True, help="The revision.")
+@click.option("--to", default="head", show_default=True, help="The revision, as in 0003.")
 @acts_here
 def upgrade(target: Target, to: str) -> None:
     """Upgrade the schema, as a whole or not at all; a SQLite file is backed up first."""
@@ -80,4 +80,5 @@ def rekey(target: Target) -> None:
 def _show(target: Target, status: Any) -> None:
     value = {"current": status.current, "head": status.head, "pending": list(status.pending)}
     pending = f"pending: {', '.join(status.pending)}" if status.pending else "nothing is pending"
-    target.show(value, lambda: f"the database is at {status.current or 'nothing'} of {status.head}; {pending}")
+    where = f"at {status.current} of {status.head}" if status.current else "empty"
+    target.show(value, lambda: f"the database is {where}; {pending}")

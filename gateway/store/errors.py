@@ -19,6 +19,10 @@ class SchemaNewer(StoreError):  # noqa: N818
     """The database was upgraded by a newer gateway: this one must not use it."""
 
 
+class WrongRevision(StoreError):  # noqa: N818
+    """There is no such revision, or it does not lie in this direction."""
+
+
 class KeyProblem(StoreError):  # noqa: N818
     """The keys that encrypt secrets are missing, malformed, or not those that a secret was encrypted with."""
 

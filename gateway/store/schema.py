@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from gateway.store.database import Database, file_of, is_embedded
-from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
+from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable, WrongRevision
 from gateway.store.tables import HEAD
 
 _MOVE_SECONDS: Final = 600.0
@@ -92,14 +92,18 @@ def check(current: str | None) -> None:
 async def upgrade(url: str, to: str = "head") -> Status:
     """Upgrade to revision ``to``; a SQLite file that is not empty is backed up first.
 
-    Raises `SchemaNewer`, `StoreUnavailable`, or `StoreError` when a revision failed: nothing has changed then.
+    Raises `WrongRevision`, `SchemaNewer`, `StoreUnavailable`, or `StoreError` when a revision failed: nothing has
+    changed then.
     """
+    _check_known(to, "head")
     if is_embedded(url):
         await asyncio.to_thread(_make_private, file_of(url))
     before = await status(url)
     if before.current is not None and before.current > HEAD:
         check(before.current)
-    if to == "head" and not before.pending:
+    if to != "head" and before.current is not None and to < before.current:
+        raise WrongRevision(f"the database is at {before.current}; run gateway db downgrade {to} to go back")
+    if to == before.current or not before.pending:
         return before
     if before.current is not None and before.pending and is_embedded(url):
         await backup(url)
@@ -108,12 +112,24 @@ async def upgrade(url: str, to: str = "head") -> Status:
 
 async def downgrade(url: str, to: str) -> Status:
     """Downgrade to revision ``to`` ("base": none); a SQLite file is backed up first. Raises as `upgrade`."""
+    _check_known(to, "base")
     before = await status(url)
     if before.current is not None and before.current > HEAD:
         check(before.current)
-    if is_embedded(url) and before.current is not None:
+    if to != "base" and to > (before.current or ""):
+        raise WrongRevision(f"the database is at {before.current or 'no revision'}; run gateway db upgrade --to {to}")
+    if before.current is None or to == before.current:
+        return before
+    if is_embedded(url):
         await backup(url)
     return await _move(url, _downgrade, to)
+
+
+def _check_known(to: str, word: str) -> None:
+    """Raises `WrongRevision` for what is neither a revision nor ``word``."""
+    known = revisions()
+    if to != word and to not in known:
+        raise WrongRevision(f"there is no revision {to}; write {word}, or one of {known[0]} to {known[-1]}")
 
 
 async def backup(url: str, target: pathlib.Path | None = None) -> pathlib.Path:

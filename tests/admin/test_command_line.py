@@ -333,12 +333,13 @@ def test_the_schema_by_hand(tmp_path: Path) -> None:
     def db(*arguments: str) -> Result:
         return CliRunner().invoke(main, ["db", *arguments, "--database", url])
 
-    assert "at nothing of" in db("status").stdout
+    assert "the database is empty; pending: 0001, " in db("status").stdout
     assert json.loads(db("upgrade", "--json").stdout)["pending"] == []
     assert "pending: 0002, 0003" in db("downgrade", "0001").stdout
     behind = CliRunner().invoke(main, ["proxy", "list", "--database", url])
     assert (behind.exit_code, "run: gateway db upgrade" in behind.stderr) == (1, True)
-    assert db("upgrade", "--to", "9999").exit_code == 1
+    for wrong in (("upgrade", "--to", "9999"), ("upgrade", "--to", "base"), ("downgrade", "nope"), ("downgrade", "0002")):
+        assert db(*wrong).exit_code == 2, wrong
     assert db("upgrade").exit_code == 0
     assert Path(db("backup").stdout.strip()).is_file()
     assert db("backup", "--to", str(tmp_path / "g.db")).exit_code == 1

@@ -17,7 +17,7 @@ from sqlalchemy import inspect, text
 from gateway.config import single
 from gateway.store import schema, tables
 from gateway.store.database import Database
-from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable
+from gateway.store.errors import SchemaBehind, SchemaNewer, StoreError, StoreUnavailable, WrongRevision
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
 
@@ -87,9 +87,26 @@ async def test_a_newer_database_is_left_alone(url: str) -> None:
 
 
 async def test_an_unknown_revision_is_refused(url: str) -> None:
-    with pytest.raises(StoreError, match="cannot be moved to 0042"):
-        await schema.upgrade(url, "0042")
+    for move in (schema.upgrade, schema.downgrade):
+        for unknown in ("0042", "000", "heads", "+1", "0001:0003", ""):
+            with pytest.raises(WrongRevision, match="there is no revision"):
+                await move(url, unknown)
     assert (await schema.status(url)).current is None
+
+
+async def test_a_revision_in_the_other_direction_is_refused_and_makes_no_backup(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/g.db"
+    with pytest.raises(WrongRevision, match="at no revision; run gateway db upgrade --to 0003"):
+        await schema.downgrade(url, "0003")
+    assert list(tmp_path.iterdir()) == []
+    await schema.upgrade(url, "0003")
+    with pytest.raises(WrongRevision, match="at 0003; run gateway db downgrade 0002"):
+        await schema.upgrade(url, "0002")
+    with pytest.raises(WrongRevision, match="at 0003; run gateway db upgrade --to 0004"):
+        await schema.downgrade(url, "0004")
+    for move in (schema.upgrade, schema.downgrade):
+        assert (await move(url, "0003")).current == "0003"
+    assert [path.name for path in tmp_path.iterdir() if "backup" in path.name] == []
 
 
 SLOW = f"""
