@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a worker imports this module, and no schema
     from gateway.config.schema.settings import Settings
 
 _SQLITE = "sqlite:///"
+_MAGIC = b"SQLite format 3\0"
 
 
 def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
@@ -35,6 +36,8 @@ def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
         file = settings.database.removeprefix(_SQLITE)
         if error := obstacle(file):
             yield Problem(_file_sentence("database", file, error), ("database",))
+        elif said := strange(file):
+            yield Problem(said, ("database",))
     admin = None if settings.admin is None else settings.admin.address
     if isinstance(admin, UnixSocket) and (error := _socket_obstacle(admin.path)):
         yield Problem(_socket_sentence(admin, error), ("admin", "listen"))
@@ -66,6 +69,19 @@ def obstacle(path: str | pathlib.Path) -> OSError | None:
     except OSError as error:
         return error
     return _unwritable(file, os.W_OK) if there else _unwritable(file.parent, os.W_OK | os.X_OK)
+
+
+def strange(path: str | pathlib.Path) -> str:
+    """What to say of a file at ``path`` that is no SQLite database; "": it is one, or can become one.
+
+    The magic is that of https://www.sqlite.org/fileformat.html#the_database_header. SQLite takes an empty file too.
+    """
+    try:
+        with pathlib.Path(path).open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError:
+        return ""  # that it is missing or cannot be read is said elsewhere
+    return f"{path} is a file that is no SQLite database; change database" if head not in (b"", _MAGIC) else ""
 
 
 def _unwritable(target: pathlib.Path, mode: int) -> OSError | None:

@@ -60,6 +60,8 @@ class KeyRing:
         key = file.with_name(file.name + ".key")
         if not key.exists() and (error := places.obstacle(file)):
             raise KeyProblem(str(places.file_failure("database", file, error)))  # the key file would hide the cause
+        if not key.exists() and (said := places.strange(file)):
+            raise KeyProblem(f"database: {said}")  # of a mistyped path, beside which no key is to be made
         return cls.embedded(key)
 
     @classmethod

@@ -338,7 +338,12 @@ def test_the_schema_by_hand(tmp_path: Path) -> None:
     assert "pending: 0002, 0003" in db("downgrade", "0001").stdout
     behind = CliRunner().invoke(main, ["proxy", "list", "--database", url])
     assert (behind.exit_code, "run: gateway db upgrade" in behind.stderr) == (1, True)
-    for wrong in (("upgrade", "--to", "9999"), ("upgrade", "--to", "base"), ("downgrade", "nope"), ("downgrade", "0002")):
+    for wrong in (
+        ("upgrade", "--to", "9999"),
+        ("upgrade", "--to", "base"),
+        ("downgrade", "nope"),
+        ("downgrade", "0002"),
+    ):
         assert db(*wrong).exit_code == 2, wrong
     assert db("upgrade").exit_code == 0
     assert Path(db("backup").stdout.strip()).is_file()

@@ -75,6 +75,14 @@ def test_a_database_that_is_not_there_is_not_made(command: tuple[str, ...], tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", [("proxy", "list"), ("db", "rekey"), ("export", "x.yaml")])
+def test_no_key_is_made_beside_a_file_that_is_no_database(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mistyped")
+    result = CliRunner().invoke(main, [*command, "--database", f"sqlite:///{tmp_path}/notes.txt"], env=ENV)
+    assert (result.exit_code, "notes.txt is a file that is no SQLite database" in result.stderr) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_errors_of_the_database_are_json_where_that_is_asked_for(tmp_path: Path) -> None:
     result = call("proxy", "list", "--json", "--database", f"sqlite:///{tmp_path}/typo.db")
     told = json.loads(result.stdout)

@@ -6,6 +6,8 @@ import errno
 import os
 import pathlib
 import socket
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -33,6 +35,20 @@ def test_what_is_no_file_and_what_is_no_folder(tmp_path: pathlib.Path) -> None:
     assert sentence.endswith("Is a directory; name a file in access_log.path")
     (sentence,) = found(f"access_log: {{path: {tmp_path}/file/x}}")
     assert sentence.endswith("Not a directory; change access_log.path")
+
+
+def test_a_file_that_is_no_database(tmp_path: pathlib.Path) -> None:
+    notes = tmp_path / "notes.txt"
+    for text in ("x", "SQLite format 2\0" * 9):
+        notes.write_text(text)
+        assert found(f"database: sqlite:///{notes}") == [
+            f"f: database: {notes} is a file that is no SQLite database; change database"
+        ]
+    notes.write_text("")
+    assert found(f"database: sqlite:///{notes}") == []
+    with closing(sqlite3.connect(notes)) as connection:
+        connection.execute("CREATE TABLE a (b)")
+    assert found(f"database: sqlite:///{notes}") == []
 
 
 def test_places_that_are_good(tmp_path: pathlib.Path) -> None:
