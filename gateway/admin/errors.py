@@ -49,7 +49,7 @@ def invalid(error: ConfigError) -> AdminError:
     return validation((".".join(map(str, p.path)), p.message) for p in error.problems)
 
 
-def unauthenticated(details: str = "Log in first, or send a token that is good") -> AdminError:
+def unauthenticated(details: str = "Log in first, or send a valid token") -> AdminError:
     return AdminError(401, "unauthenticated", "Authentication required", details)
 
 

@@ -57,7 +57,7 @@ class Live(Protocol):
         ...
 
 
-ELSEWHERE: Final = "only the gateway that runs knows; name its admin listener with --server"
+ELSEWHERE: Final = "this needs a gateway that runs; name its admin listener with --server"
 """Why a store without a running gateway does not know what a data plane does."""
 
 

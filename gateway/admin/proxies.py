@@ -14,6 +14,7 @@ from gateway.admin.errors import (
     conflict,
     invalid,
     not_found,
+    unavailable,
     validation,
     version_conflict,
     version_required,
@@ -141,7 +142,11 @@ class ProxyAdministration:
     async def reset_breaker(self, actor: Actor, name: str) -> Resource:
         superusers_only(actor)
         await self.get(actor, name)
-        if not await self._reset(name, actor.name):
+        try:
+            reset = await self._plane.reset_breaker(name, actor.name)
+        except ChannelError as error:
+            raise unavailable(str(error)) from None
+        if not reset:
             raise conflict("no_breaker", f"proxy {name} has no circuit breaker that runs")
         await self._store.audit.add(actor.author, "breaker.reset", name)
         return await self.get(actor, name)
@@ -171,13 +176,6 @@ class ProxyAdministration:
             return await self._plane.state()
         except ChannelError:
             return {}
-
-    async def _reset(self, name: str, by: str) -> bool:
-        """Close the breaker of a proxy; False when none is there, or the data plane is away."""
-        try:
-            return await self._plane.reset_breaker(name, by)
-        except ChannelError:
-            return False
 
     async def _all(self) -> list[Resource]:
         declared = self._declared.proxies()

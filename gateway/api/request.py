@@ -76,7 +76,9 @@ async def _actor(request: web.Request, route: Route, administration: Administrat
         raise unauthenticated()
     actor = await administration.authentication.authenticate(token.strip(), request.remote or "")
     if actor is None:
-        raise unauthenticated("The token is not good: it expired, was revoked, or never was")
+        raise unauthenticated(
+            "The token is not valid: it has expired, was revoked, or never existed; log in, or create another one"
+        )
     connection = request.protocol
     if isinstance(connection, Connection) and connection.seat is not None:
         connection.seat.known = True

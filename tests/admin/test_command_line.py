@@ -284,7 +284,7 @@ async def test_secrets_leave_only_where_the_database_is(shell: Shell, tmp_path: 
 async def test_a_server_that_is_away_or_no_gateway(api: Api) -> None:
     for arguments, code, hint in (
         (["--server", "http://127.0.0.1:1", "--token", "x"], 1, "cannot be reached"),
-        (["--server", api.base, "--token", "bwt_x"], 5, "The token is not good"),
+        (["--server", api.base, "--token", "bwt_x"], 5, "The token is not valid"),
         (["--server", api.base], 2, "needs a token"),
         ([], 2, "say where"),
         (["--database", "sqlite:////nowhere/x.db"], 1, "cannot be"),
