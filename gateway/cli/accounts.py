@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from gateway.cli.client import Caller, Target, quoted, standard_input, table
+from gateway.cli.client import Caller, Target, new_password, quoted, table
 from gateway.cli.files import value_of
 from gateway.cli.options import acts
 from gateway.cli.types import Json
@@ -29,10 +29,7 @@ def superuser() -> None:
 @acts
 def create_superuser(target: Target, email: str, password_stdin: bool) -> None:
     """Create a superuser; the password is asked for twice."""
-    if password_stdin:
-        password = standard_input()
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    password = new_password(piped=password_stdin)
 
     async def work(caller: Caller) -> None:
         made = await caller.call("POST", "/superusers", {"email": email, "password": password})
@@ -75,10 +72,7 @@ def delete_superuser(target: Target, email: str) -> None:
 @acts
 def set_password(target: Target, email: str, password_stdin: bool, tokens: bool) -> None:
     """Set a superuser's password, named by email or id; all logins of that superuser end."""
-    if password_stdin:
-        password = standard_input()
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    password = new_password(piped=password_stdin)
 
     async def work(caller: Caller) -> None:
         id_ = await _id_of(caller, email)

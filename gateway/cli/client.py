@@ -6,11 +6,13 @@ Exit codes: 0; 1 failed; 2 bad input; 3 conflict; 4 not found; 5 not logged in, 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import pathlib
 import re
 import sys
 import urllib.parse
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar
@@ -271,6 +273,18 @@ def hidden_input(title: str, *, piped: bool) -> str:
     if piped or not sys.stdin.isatty():
         return standard_input()
     return str(click.prompt(title, hide_input=True))
+
+
+def new_password(*, piped: bool) -> str:
+    """All of standard input when ``piped``; else it is asked for twice. Raises `click.UsageError`."""
+    if piped:
+        return standard_input()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)  # it would be asked for in the clear, and read anywhere
+        try:
+            return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+        except getpass.GetPassWarning:
+            raise click.UsageError("there is no terminal to type the password in; use --password-stdin") from None
 
 
 def standard_input() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
@@ -101,7 +102,7 @@ class RemoteCaller:
         return response
 
     def _unreachable(self, error: Exception) -> AdminError:
-        return AdminError(503, "unavailable", "", f"{self._where} cannot be reached ({error})")
+        return AdminError(503, "unavailable", "", f"{self._where} cannot be reached ({_why(error)}); {_remedy(error)}")
 
     def _parsed(self, status: int, text: bytes) -> Json:
         """The JSON of a response. Raises `AdminError` for what is refused, and for what no gateway sends."""
@@ -116,6 +117,22 @@ class RemoteCaller:
     def _no_gateway(self) -> AdminError:
         details = f"{self._where} does not respond as the admin API does; name the address of the admin listener"
         return AdminError(502, "no_gateway", "Bad Gateway", details)
+
+
+def _why(error: Exception) -> str:
+    """The cause alone: the texts of aiohttp name the address once more."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+        if cause.errno and not isinstance(cause, ssl.SSLError):  # whose numbers are not those of the system
+            return os.strerror(cause.errno)
+        return str(cause.strerror or cause)
+    return str(error) or "no response in time"
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return "write http:// where it has no TLS, and name a certificate in --cert where it requires one"
+    return "see whether the gateway runs, and name the address of its admin listener"
 
 
 def _check_names(path: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,33 @@ def test_a_name_that_would_lead_to_another_route_is_not_sent(
 ) -> None:
     result = call(*command, name, "--server", "http://127.0.0.1:1", "--token", "x")
     assert (result.exit_code, sentence in result.stderr) == (4, True), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("server", "sentence"),
+    [
+        ("http://127.0.0.1:1", "(Connection refused); see whether the gateway runs"),
+        ("http://no.such.name.invalid", "(Domain name not found); see whether the gateway runs"),
+        ("unix:/nowhere", "(No such file or directory); see whether the gateway runs"),
+    ],
+)
+def test_a_server_that_is_away_is_named_once_with_the_remedy(server: str, sentence: str) -> None:
+    result = call("proxy", "list", "--server", server, "--token", "x")
+    assert (result.exit_code, f" cannot be reached {sentence}" in result.stderr) == (1, True), result.stderr
+    assert result.stderr.count("127.0.0.1:1") <= 1
+
+
+def test_a_server_without_tls_is_to_be_named_by_http() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def respond() -> None:
+            with server.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=respond).start()
+        result = call("proxy", "list", "--server", f"https://127.0.0.1:{server.getsockname()[1]}", "--token", "x")
+    assert (result.exit_code, "write http:// where it has no TLS" in result.stderr) == (1, True), result.stderr
 
 
 @pytest.mark.parametrize("time", ["0d", "0s", "00d", "-1d", "1y", "1.5d", "\u0661d", ""])
@@ -204,6 +233,22 @@ def test_a_pipe_is_read_without_a_word(tmp_path: Path) -> None:
         start_new_session=True,  # without a terminal
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "secret KEY is stored, ****7890\n", "")
+
+
+@pytest.mark.parametrize("command", ["create", "password"])
+def test_a_password_is_asked_for_on_a_terminal_alone(command: str) -> None:
+    """Where there is none it would be read from anywhere, and shown."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "superuser", command, "a@example.org", "--database", "sqlite:///no.db"],
+        input="correct horse battery\n" * 2,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,  # without a terminal
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no terminal to type the password in; use --password-stdin" in done.stderr
+    assert "Warning" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [("secret", "set", "K", "--value-stdin"), ("superuser", "create", "a@example.org")])
