@@ -834,6 +834,23 @@ async def test_nothing_sticks_out(api: Api, visit: Visit, width: int) -> None:
     assert await page.evaluate(wide)
 
 
+@pytest.mark.parametrize("width", [360, 768, 1360, 2560])
+async def test_no_part_of_a_row_covers_another(api: Api, visit: Visit, width: int) -> None:
+    """The name of a file may be as long as it likes."""
+    await proxies(api, "web")
+    api.file.name = "a-configuration-with-a-long-name.yaml"
+    api.file.declared = ({"name": "web", "path": "/web", "upstream": "http://h", "access_rule": "true"},)
+    await visit.page.set_viewport_size({"width": width, "height": 800})
+    await visit.board()
+    hidden = visit.page.locator(".badge[data-kind=hidden]")
+    await expect(hidden).to_have_text(f"Hidden by file:{api.file.name}")
+    covered = """(badge) => { const own = badge.getBoundingClientRect();
+        return [...badge.closest('li').querySelectorAll('.who, .figure')].filter((other) => {
+            const box = other.getBoundingClientRect();
+            return box.left < own.right && own.left < box.right && box.top < own.bottom && own.top < box.bottom; }).length; }"""
+    assert await hidden.evaluate(covered) == 0
+
+
 async def test_who_wants_no_motion_gets_none(visit: Visit) -> None:
     await visit.page.emulate_media(reduced_motion="reduce")
     await visit.board()
