@@ -154,8 +154,9 @@ def _run(config: pathlib.Path, overrides: Overrides, workers: int | None) -> int
 def check(config: pathlib.Path) -> None:
     """Check whether the configuration file is usable, and show every problem in it.
 
-    The exit code is 2 for a bad file, and 1 when the gateway could not write its access log or its database here.
-    Where the database can be read, what the file keeps its proxies from doing is shown too, as warnings.
+    The exit code is 2 for a bad file, and 1 when the gateway could not start here: it could not write its access log
+    or its database, or not use its keys. Where the database can be read, what the file keeps its proxies from doing is
+    shown too, as warnings.
     """
     sys.exit(_or_bad_configuration(lambda: _check(config)))
 
@@ -173,6 +174,7 @@ def _check(config: pathlib.Path) -> int:
 
         from gateway.cli import stored
 
+        obstacles += stored.problems(settings.database)
         warnings += [each for each in asyncio.run(stored.remarks(settings)) if each not in warnings]
     for remark in warnings:
         click.echo(f"{config}: warning: {remark}", err=True)

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import os
+
 from gateway.config import remarks as config_remarks
+from gateway.config.errors import Problem
 from gateway.config.schema.settings import Settings
 from gateway.store import remarks as store_remarks
 from gateway.store import schema
 from gateway.store.calls import connection_names
 from gateway.store.database import Database, file_of, is_embedded
 from gateway.store.errors import StoreError
+from gateway.store.keys import VARIABLE, KeyRing
 from gateway.store.proxies import ProxyRepository
 from gateway.store.repository import usable
 from gateway.store.secrets import origins
 
 
+def problems(url: str) -> list[Problem]:
+    """What prevents a gateway from starting with the keys that are here. Another machine may have others."""
+    why = KeyRing.problem(url, os.environ)
+    return [Problem(why, ("database",))] if why else []
+
+
 async def remarks(settings: Settings) -> list[str]:
     """Sentences about the proxies of ``settings.database``; one that says so when it cannot be read."""
     assert settings.database is not None
-    database = Database(settings.database)
+    return [*_without_key(settings.database), *await _remarks(settings, settings.database)]
+
+
+def _without_key(url: str) -> list[str]:
+    needed = not is_embedded(url) and not os.environ.get(VARIABLE)
+    return [f"{VARIABLE} is not set here, and a gateway with this database needs it; set it there"] if needed else []
+
+
+async def _remarks(settings: Settings, url: str) -> list[str]:
+    database = Database(url)
     try:
         revision = await schema.revision_of(database)
         if revision is None:
@@ -33,7 +52,7 @@ async def remarks(settings: Settings) -> list[str]:
         lost = store_remarks.without_connection(settings, await connection_names(database))
         return [*store_remarks.remarks(settings, stored, secrets, bound), *nested, *lost]
     except StoreError as error:
-        which = f" {file_of(settings.database)}" if is_embedded(settings.database) else ""  # a URL may hold a password
+        which = f" {file_of(url)}" if is_embedded(url) else ""  # a URL may hold a password
         return [f"the proxies of the database{which} were not checked: {error}"]
     finally:
         await database.aclose()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from ipaddress import ip_address
+from typing import Final, TypeVar
 
 from gateway.config import records, values
 from gateway.config.actions import DEFAULT_TENANT, HTTP, MCP, REQUESTS
@@ -20,9 +21,11 @@ from gateway.config.mcp import DOOR
 from gateway.config.schema.connections import SHARED
 from gateway.config.schema.protections import PROTECTIONS
 from gateway.config.variables import Substituted
+from gateway.core.address import Address
 
 _Value = TypeVar("_Value")
 _LIMIT = records.RateLimit("-", 0.0)
+_WILD: Final = {"0.0.0.0": 4, "::": 6}  # noqa: S104 - compared, not listened on
 _RATE = {"rate": None, "per": _LIMIT.per, "burst": _LIMIT.burst, "max_keys": _LIMIT.max_keys}
 
 
@@ -217,11 +220,41 @@ def _unknown(named: object, at: Path, upstreams: _Register) -> Iterator[Problem]
 
 
 def _listeners(settings: dict[str, object], root: Branch) -> Iterator[Problem]:
-    addresses = _Register(root, "the same address")
-    for index, entry in enumerate(_list(settings.get("listen"))):
-        address = _checked(values.address, _mapping(entry).get("address", entry))
+    addresses = _Register(root, "an address that overlaps this one")
+    for path, text in _addresses(settings):
+        address = _checked(values.address, text)
         if address is not None and address.port:
-            yield from addresses.enter(address, ("listen", index))
+            other = next((each for each in addresses.first if _overlap(address, each)), address)
+            yield from addresses.enter(other, path)
+
+
+def _addresses(settings: dict[str, object]) -> Iterator[tuple[Path, object]]:
+    """Of `listen`, which may be one or a list, and of the admin listener."""
+    listen = settings.get("listen")
+    if isinstance(listen, list):
+        for index, entry in enumerate(listen):
+            yield ("listen", index), _mapping(entry).get("address", entry)
+    else:
+        yield ("listen",), _mapping(listen).get("address", listen)
+    yield ("admin", "listen"), _mapping(settings.get("admin")).get("listen")
+
+
+def _overlap(one: object, other: object) -> bool:
+    """Whether the system refuses the second of them (ip(7), ipv6(7): a wildcard takes the port of each address)."""
+    assert isinstance(one, Address)
+    assert isinstance(other, Address)
+    if one.port != other.port or one.host == other.host:
+        return one == other
+    wild = {_WILD.get(one.host), _WILD.get(other.host)} - {None}
+    return any(_family(one.host) == _family(other.host) == family for family in wild)
+
+
+def _family(host: str) -> int:
+    """4 or 6; 0: a name, of which the machine knows what it stands for."""
+    try:
+        return ip_address(host.partition("%")[0]).version
+    except ValueError:
+        return 0
 
 
 def _routes(proxy: dict[str, object], at: Path, routes: _Register) -> Iterator[Problem]:

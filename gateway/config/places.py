@@ -36,8 +36,6 @@ def problems(settings: Settings, access_log: str = "") -> Iterator[Problem]:
         file = settings.database.removeprefix(_SQLITE)
         if error := obstacle(file):
             yield Problem(_file_sentence("database", file, error), ("database",))
-        elif said := strange(file):
-            yield Problem(said, ("database",))
     admin = None if settings.admin is None else settings.admin.address
     if isinstance(admin, UnixSocket) and (error := _socket_obstacle(admin.path)):
         yield Problem(_socket_sentence(admin, error), ("admin", "listen"))

@@ -65,6 +65,21 @@ class KeyRing:
         return cls.embedded(key)
 
     @classmethod
+    def problem(cls, url: str, env: Mapping[str, str]) -> str:
+        """Why `for_database` would fail with the keys that are here; "": it would not, or there are none yet.
+
+        Makes no file.
+        """
+        file = pathlib.Path(url.removeprefix("sqlite:///"))
+        if not env.get(VARIABLE) and not file.with_name(file.name + ".key").exists():
+            return places.strange(file) if url.startswith("sqlite:///") else ""
+        try:
+            cls.for_database(url, env)
+        except KeyProblem as error:
+            return str(error)
+        return ""
+
+    @classmethod
     def embedded(cls, path: pathlib.Path) -> KeyRing:
         """The keys in ``path``, a line each; a new file, readable by its owner alone, when there is none."""
         if not path.exists():

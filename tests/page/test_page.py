@@ -844,10 +844,13 @@ async def test_no_part_of_a_row_covers_another(api: Api, visit: Visit, width: in
     await visit.board()
     hidden = visit.page.locator(".badge[data-kind=hidden]")
     await expect(hidden).to_have_text(f"Hidden by file:{api.file.name}")
-    covered = """(badge) => { const own = badge.getBoundingClientRect();
-        return [...badge.closest('li').querySelectorAll('.who, .figure')].filter((other) => {
-            const box = other.getBoundingClientRect();
-            return box.left < own.right && own.left < box.right && box.top < own.bottom && own.top < box.bottom; }).length; }"""
+    covered = """(badge) => {
+        const own = badge.getBoundingClientRect();
+        const beside = (box) => box.right <= own.left || own.right <= box.left;
+        const covers = (box) => !beside(box) && box.top < own.bottom && own.top < box.bottom;
+        const others = [...badge.closest('li').querySelectorAll('.who, .figure')];
+        return others.filter((other) => covers(other.getBoundingClientRect())).length;
+    }"""
     assert await hidden.evaluate(covered) == 0
 
 

@@ -116,6 +116,35 @@ def test_check_makes_no_database_and_does_not_need_one(config: pathlib.Path) -> 
     assert [path.name for path in config.parent.iterdir()] == [config.name]
 
 
+@pytest.mark.parametrize(
+    ("text", "mode", "sentence"),
+    [("zz", 0o600, "own.db.key is malformed; restore"), ("22" * 32, 0o644, "own.db.key is open to others; run chmod")],
+)
+def test_check_names_a_key_file_that_cannot_be_used(config: pathlib.Path, text: str, mode: int, sentence: str) -> None:
+    key = config.parent / "own.db.key"
+    key.write_text(text)
+    key.chmod(mode)
+    config.write_text(f"database: sqlite:///{config.parent}/own.db\nproxies: []")
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout, sentence in result.stderr) == (1, "", True)
+
+
+def test_check_names_a_master_key_that_is_malformed_or_missing(
+    config: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("database: postgresql://u:s3cret@127.0.0.1:1/x\nproxies: []")
+    result = call("check", "--config", config)
+    assert (result.exit_code, "GATEWAY_MASTER_KEY is not set here" in result.stderr) == (0, True)
+    monkeypatch.setenv("GATEWAY_MASTER_KEY", "abc")
+    for url in ("postgresql://u:s3cret@127.0.0.1:1/x", f"sqlite:///{config.parent}/own.db"):
+        config.write_text(f"database: {url}\nproxies: []")
+        result = call("check", "--config", config)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "database: GATEWAY_MASTER_KEY is malformed" in result.stderr
+        assert "abc" not in result.output
+    assert [path.name for path in config.parent.iterdir()] == [config.name]
+
+
 def test_check_names_a_secret_that_no_database_holds(config: pathlib.Path) -> None:
     text = GOOD.replace("{env.SIDECAR_KEY}", "{secret.KEY}")
     config.write_text(f"database: sqlite:///{config.parent}/none.db\n{text}")
@@ -142,6 +171,11 @@ def test_check_names_a_database_that_is_none(config: pathlib.Path) -> None:
     database = config.parent / "own.db"
     database.write_text("this is no database" * 100)
     config.write_text(f"database: sqlite:///{database}\n{GOOD}")
+    result = call("check", "--config", config)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"database: {database} is a file that is no SQLite database; change database" in result.stderr
+    database.with_name("own.db.key").write_text("22" * 32)  # it was one: the gateway serves what the file has
+    database.with_name("own.db.key").chmod(0o600)
     result = call("check", "--config", config)
     assert result.exit_code == 0
     assert f"the proxies of the database {database} were not checked: " in result.stderr

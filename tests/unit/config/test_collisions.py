@@ -64,6 +64,30 @@ def test_an_address_twice() -> None:
     assert told({"listen": ["h:0", "h:0"]}) == []
 
 
+@pytest.mark.parametrize(
+    ("listen", "admin", "refused"),
+    [
+        ("127.0.0.1:80", "127.0.0.1:80", True),
+        ({"address": "127.0.0.1:80"}, "127.0.0.1:80", True),
+        (["127.0.0.1:81", "127.0.0.1:80"], "127.0.0.1:80", True),
+        ("0.0.0.0:80", "127.0.0.1:80", True),
+        ("127.0.0.1:80", "0.0.0.0:80", True),
+        ("[::]:80", "[::1]:80", True),
+        ("[::]:80", "0.0.0.0:80", False),  # the gateway's sockets of IPv6 take no IPv4
+        ("[::1]:80", "127.0.0.1:80", False),
+        ("127.0.0.1:80", "127.0.0.2:80", False),
+        ("0.0.0.0:80", "127.0.0.1:81", False),
+        ("0.0.0.0:80", "localhost:80", False),  # the machine may have it for IPv6
+        ("0.0.0.0:0", "127.0.0.1:0", False),
+        ("127.0.0.1:80", "unix:/run/admin.sock", False),
+        (None, "127.0.0.1:80", False),
+    ],
+)
+def test_addresses_that_the_system_refuses_beside_each_other(listen: object, admin: str, refused: bool) -> None:
+    found = told({"listen": listen, "admin": {"listen": admin}})
+    assert [line.partition(": an address that overlaps")[0] for line in found] == ["f:1: admin.listen"] * refused
+
+
 @pytest.mark.parametrize("data", [{}, {"proxies": 5}, {"proxies": [5, {"name": [], "hosts": 5, "headers": []}]}])
 def test_what_is_malformed_is_left_to_the_model(data: dict[str, object]) -> None:
     assert told(data) == []

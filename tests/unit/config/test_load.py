@@ -213,7 +213,11 @@ def test_an_alias_repeats_a_value() -> None:
         ("listen:\n- address: h:1\n  tls: {}", "f:3: listen.0.tls.certificates: is required", "add this key"),
         ("listen: {address: h:1, tls: true}", "f:1: listen.tls: must be a mapping", "lines below it"),
         ("listen: {}", "f:1: listen.address: is required", "add this key"),
-        ("listen: [h:1, h:1]", "f:1: listen.1: the same address", "change or remove"),
+        (
+            "listen: [h:1, h:1]",
+            "f:1: listen.1: an address that overlaps this one is already in line 1",
+            "change or remove",
+        ),
         ("\nadmin: {listen: h:1}", "f:1: database: the admin listener needs a database", "set sqlite:///"),
         ("\nadmin: {listen: h}\ndatabase: sqlite:///x", "f:2: admin.listen: must be host:port", "write 127"),
         ("\ndatabase: mysql://x", "f:2: database: is not a database", "write sqlite:///"),

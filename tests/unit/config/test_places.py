@@ -41,14 +41,12 @@ def test_a_file_that_is_no_database(tmp_path: pathlib.Path) -> None:
     notes = tmp_path / "notes.txt"
     for text in ("x", "SQLite format 2\0" * 9):
         notes.write_text(text)
-        assert found(f"database: sqlite:///{notes}") == [
-            f"f: database: {notes} is a file that is no SQLite database; change database"
-        ]
+        assert places.strange(notes) == f"{notes} is a file that is no SQLite database; change database"
     notes.write_text("")
-    assert found(f"database: sqlite:///{notes}") == []
+    assert places.strange(notes) == places.strange(tmp_path / "new") == places.strange(tmp_path) == ""
     with closing(sqlite3.connect(notes)) as connection:
         connection.execute("CREATE TABLE a (b)")
-    assert found(f"database: sqlite:///{notes}") == []
+    assert places.strange(notes) == ""
 
 
 def test_places_that_are_good(tmp_path: pathlib.Path) -> None:
