@@ -284,7 +284,7 @@ async def test_without_a_worker_the_store_is_served_and_what_only_it_knows_is_no
         assert away.body["details"] == "the worker does not answer"
 
 
-async def test_what_could_not_be_put_in_force_is_told(api: Api) -> None:
+async def test_what_could_not_be_applied_is_reported(api: Api) -> None:
     api.plane.error = "the worker cannot be reached"
     made = await api.call("POST", "/proxies", WEB)
     assert made.body["applied"]["error"] == "the worker cannot be reached"

@@ -359,7 +359,7 @@ async def test_no_secret_shows_anywhere(tmp_path: Path, upstream: Upstream) -> N
             assert hidden not in seen
 
 
-async def test_a_bad_start_is_told_and_ends(tmp_path: Path) -> None:
+async def test_a_bad_start_is_reported_and_ends(tmp_path: Path) -> None:
     gateway = Deployment(tmp_path)
     for config, database, code, hint in (
         ("[{name: x}]", "", 2, "proxies.0.path: is required"),

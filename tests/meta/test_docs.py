@@ -82,7 +82,7 @@ def test_the_configuration_has_every_key_of_each_section() -> None:
         assert [key for key in keys if f"| `{begin}.{key}` |" not in text] == [], begin
 
 
-def test_the_admin_api_tells_every_code_of_its_errors() -> None:
+def test_the_admin_api_names_every_code_of_its_errors() -> None:
     rows = re.findall(r"^\| \d{3} \| `([\w.]+)` \|", (DOCS / "admin-api.md").read_text(), re.MULTILINE)
     assert rows == list(dict.fromkeys(rows))
     assert set(rows) == codes_in_the_source()

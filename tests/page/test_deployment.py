@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.covers("FR-022", "FR-028")
-async def test_a_proxy_is_made_breaks_and_is_mended(tmp_path: Path, upstream: Upstream, browser: Browser) -> None:
+async def test_a_proxy_is_made_breaks_and_is_fixed(tmp_path: Path, upstream: Upstream, browser: Browser) -> None:
     upstream.behaviour = status_on_demand()
     async with Deployment(tmp_path) as gateway:
         context = await browser.new_context()

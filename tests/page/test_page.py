@@ -242,7 +242,7 @@ async def test_figures_are_alive(api: Api, visit: Visit) -> None:
     await expect(visit.row("web").locator(".badge")).to_have_text("At its limit")
 
 
-async def test_refusals_are_told_explained_filtered_and_paused(api: Api, visit: Visit) -> None:
+async def test_refusals_are_shown_explained_filtered_and_paused(api: Api, visit: Visit) -> None:
     page = visit.page
     await proxies(api, "web", "ai")
     api.plane.refused = [refusal("web", "breaker_open", 503, 1), refusal("ai", "concurrency_limit", 429, 2)]
@@ -513,7 +513,7 @@ async def test_a_limit_that_adapts_shows_how_it_got_here(api: Api, visit: Visit)
     assert (await api.call("GET", "/proxies/web")).body["limiter"] == {"mode": "shadow", "adaptive": None}
 
 
-async def test_nobody_is_asked_why_once_the_drawer_is_closed(api: Api, visit: Visit) -> None:
+async def test_no_worker_is_asked_why_once_the_drawer_is_closed(api: Api, visit: Visit) -> None:
     await proxies(api, "web")
     await visit.board()
     asked: list[str] = []
@@ -657,7 +657,7 @@ async def test_an_ended_login_leads_back_to_the_door(api: Api, visit: Visit) -> 
     await expect(page.locator("dialog")).to_have_count(0)
 
 
-async def test_a_data_plane_out_of_reach_is_told(api: Api, visit: Visit) -> None:
+async def test_a_data_plane_out_of_reach_is_shown(api: Api, visit: Visit) -> None:
     await visit.board()
     api.plane.reachable = False
     await expect(visit.page.locator("#link")).to_contain_text("Data plane unreachable")

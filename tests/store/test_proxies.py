@@ -186,7 +186,7 @@ async def test_of_many_that_delete_one_wins(store: Store) -> None:
     assert sorted(type(end).__name__ for end in ends) == ["NoneType", "NotFound", "NotFound", "NotFound"]
 
 
-async def test_who_loses_against_a_change_is_told_what_stands_now(store: Store) -> None:
+async def test_who_loses_against_a_change_is_shown_what_stands_now(store: Store) -> None:
     for name in "abcdef":
         await store.proxies.create(plain(name), "t")
         changed, deleted = await asyncio.gather(
@@ -278,7 +278,7 @@ async def execute(url: str, statement: str) -> None:
     await database.aclose()
 
 
-async def test_every_change_is_counted_and_told(store: Store) -> None:
+async def test_every_change_is_counted_and_reported(store: Store) -> None:
     before = await store.revision()
     await store.proxies.create(plain("a", headers={"X-Key": "written out"}), "root@x")
     await store.proxies.update("a", plain("a", active=False), 1, "root@x")
@@ -305,7 +305,7 @@ async def test_a_value_that_the_driver_can_not_send_is_refused_and_not_shown(sto
     assert "12345" not in str(caught.value)
 
 
-async def test_a_database_that_breaks_is_told_without_its_statements(store: Store, url: str) -> None:
+async def test_a_database_that_breaks_is_reported_without_its_statements(store: Store, url: str) -> None:
     database = Database(url)
     async with database.writing() as connection:
         await connection.execute(text("DROP TABLE proxies"))

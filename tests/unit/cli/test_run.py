@@ -235,7 +235,7 @@ def test_a_bad_override_is_a_bad_command_line(config: pathlib.Path, option: str,
         assert hint in result.stderr
 
 
-def test_the_loader_reads_the_file_anew_and_applies_the_overrides(config: pathlib.Path) -> None:
+def test_the_loader_reads_the_file_again_and_applies_the_overrides(config: pathlib.Path) -> None:
     load = loader(config, Overrides((Address("h", 1), Address("h", 2)), "off", 5.0))
     document = load().document
     assert (document.listen, document.access_log, document.drain_timeout) == (

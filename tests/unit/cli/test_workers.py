@@ -67,7 +67,7 @@ def test_a_process_that_sheds_load_says_how_much_it_refuses() -> None:
 @pytest.mark.parametrize(
     ("seconds", "age"), [(-1, "0 s"), (59, "59 s"), (90, "1.5 min"), (5400, "1.5 h"), (129600, "1.5 d")]
 )
-def test_an_age_is_told_in_the_largest_unit(seconds: float, age: str) -> None:
+def test_an_age_is_shown_in_the_largest_unit(seconds: float, age: str) -> None:
     assert f"  {age}  " in text(listed(process()), 1000.0 + seconds).splitlines()[1]
 
 

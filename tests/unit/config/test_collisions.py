@@ -46,7 +46,7 @@ def test_proxies_that_do_not_collide(one: object, two: object) -> None:
     assert told({"proxies": [one, two]}) == []
 
 
-def test_a_host_twice_in_one_proxy_is_told_once() -> None:
+def test_a_host_twice_in_one_proxy_is_reported_once() -> None:
     assert len(told({"proxies": [{"path": "/a", "hosts": ["x", "X"]}]})) == 1
 
 

@@ -382,7 +382,7 @@ def refuses(text: str, line: str, hint: str) -> None:
     assert "s3cret" not in found[0]
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_their_lines() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_their_lines() -> None:
     text = "worker: 1\ndrain_timeout: x\n" + proxy("hosts: 5\nheaders: {A: ${NOPE}}\nname: a").replace(
         "{A: ${NOPE}}", '{A: "${NOPE}", a: "{env.NO}"}'
     )
@@ -407,7 +407,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines() -> None:
         ("http://10.9.9.9", "is in 10.0.0.0/8"),
     ],
 )
-def test_an_upstream_with_a_denied_address_is_told_with_its_line(upstream: str, told_of: str) -> None:
+def test_an_upstream_with_a_denied_address_is_reported_with_its_line(upstream: str, told_of: str) -> None:
     text = (
         "listen: [127.0.0.1:8080]\nadmin: {listen: 127.0.0.1:8081}\ndatabase: sqlite:///x.db\n"
         "upstream_networks: {deny: [10.0.0.0/8], allow: [10.1.0.0/16]}\n"
@@ -419,7 +419,7 @@ def test_an_upstream_with_a_denied_address_is_told_with_its_line(upstream: str, 
     assert told_of in line
 
 
-def test_an_endpoint_of_an_identity_provider_is_told_with_its_line() -> None:
+def test_an_endpoint_of_an_identity_provider_is_reported_with_its_line() -> None:
     text = (
         "listen: 127.0.0.1:0\nconnections:\n  shop:\n    base_url: https://h\n    auth:\n"
         "      {type: oauth2_client_credentials, client_id: c, client_secret: s,\n"
@@ -438,7 +438,7 @@ def test_a_key_set_at_a_denied_address_is_rejected_with_its_line() -> None:
     assert line.startswith("f:5: auth.jwt.0.jwks_url: is in 127.0.0.0/8")
 
 
-def test_collisions_are_told_beside_other_problems() -> None:
+def test_collisions_are_reported_beside_other_problems() -> None:
     second = "\n  - name: a\n    path: /a\n    upstream: nonsense"
     assert [one.split(": ")[:2] for one in told(proxy("active: 5") + second)] == [
         ["f:5", "proxies.0.active"],
@@ -448,7 +448,7 @@ def test_collisions_are_told_beside_other_problems() -> None:
     ]
 
 
-def test_an_unset_variable_is_told_once() -> None:
+def test_an_unset_variable_is_reported_once() -> None:
     assert told(proxy("max_concurrent: ${NOPE}")) == [
         "f:5: proxies.0.max_concurrent: ${NOPE} is not set; set it in the environment or write ${NOPE:-default}"
     ]

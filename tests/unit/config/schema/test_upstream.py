@@ -232,7 +232,7 @@ def test_the_protocol_stands_at_the_upstream_that_a_proxy_names() -> None:
 
 
 @pytest.mark.parametrize("broken", ["endpoints: 5", "endpoints: [5]", "endpoints: [{url: 5}]"])
-def test_what_is_no_list_of_endpoints_is_told_so(broken: str) -> None:
+def test_what_is_no_list_of_endpoints_is_reported_as_such(broken: str) -> None:
     assert "endpoints" in told(f"upstreams: [{{name: a, {broken}}}]")[-1]
 
 
