@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -43,6 +45,9 @@ class Prepared:  # not frozen, because each call makes one, and setting frozen f
     """What a connector does instead of a request."""
     enough: Enough | None = None
     """Which response is whole before its body ends; None: none is."""
+    again: Callable[[GatewayError | None], Prepared] | None = None
+    """The request of another attempt, because of the error of the one before or of its response; None: it is the same.
+    Of what it returns, `seconds`, `patience` and `again` are not used."""
     exchange: Exchange | None = None
     """The one that it has become."""
 
@@ -105,7 +110,8 @@ async def call(
         stream = PieceStream(PEER, limits, prepared.body, WINDOW, opening.changed.set)
     prepared.exchange = exchange = Exchange(stream, head_of(prepared), monotonic())
     exchange.request_id = request_id or server.new_id()
-    running = Running(stream, prepared.patience, prepared.seconds, prepared.body, work=prepared.work, token=token)
+    renew = prepared.again and partial(_renewed, prepared.again, stream)
+    running = Running(stream, prepared.patience, prepared.seconds, prepared.body, None, prepared.work, token, renew)
     calls[exchange] = running
     if opening is not None:
         opening.exchange, opening.running = exchange, running
@@ -120,6 +126,13 @@ async def call(
         # at once must find it free.
         await asyncio.sleep(_TURN)
     return Ended(exchange, running.stream, running.error)
+
+
+def _renewed(
+    again: Callable[[GatewayError | None], Prepared], before: MemoryStream, failed: GatewayError | None
+) -> tuple[RequestHead, MemoryStream]:
+    prepared = again(failed)
+    return head_of(prepared), before.again(prepared.body, prepared.enough)
 
 
 def head_of(prepared: Prepared) -> RequestHead:

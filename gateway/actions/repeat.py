@@ -19,7 +19,7 @@ from gateway.core.attempt import NO_ATTEMPT
 from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
-from gateway.core.message import ResponseHead
+from gateway.core.message import RequestHead, ResponseHead
 from gateway.errors import RATE_LIMIT, TOKEN_UNAVAILABLE, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.retry import TIMEOUT, failure_of
 from gateway.proxy.layers.deadline import Expiry, current_task
@@ -27,6 +27,8 @@ from gateway.wire.memory import MemoryStream
 from gateway.wire.retry_after_field import retry_after_of
 
 Sleep = Callable[[float], Coroutine[None, None, None]]
+Renew = Callable[[GatewayError | None], tuple[RequestHead, MemoryStream]]
+"""Makes the request of another attempt, and the caller's end of it. It gets the error of the attempt before."""
 Work = Callable[[Any], Awaitable[object]]
 """Uses a `gateway.connectors.connector.Connector`; returns the result."""
 
@@ -59,6 +61,8 @@ class Running:
     """What a connector does, for each attempt; None: it is a request of HTTP."""
     token: CallToken | None = None
     """What puts an access token into each attempt; None: the call needs none."""
+    renew: Renew | None = None
+    """Makes the request of each further attempt; None: that is the same."""
 
 
 def repeat(
@@ -142,11 +146,12 @@ class _Attempts:
                     raise failed
                 return
             ex.failures = (*ex.failures, cause)
+            following = _following(ex, call, failed)
             _forget(ex)
             await self.sleep(pause)
             ex.retried = self.clock() - ex.start_at - queued
             ex.queued = 0.0
-            ex.downstream = call.stream = call.stream.again(call.body)
+            ex.downstream = call.stream = following
 
     def _asked(self, head: ResponseHead | None, failed: GatewayError | None) -> tuple[float | None, float]:
         """Seconds that are asked for before the next attempt, and seconds below which that would be in vain."""
@@ -162,6 +167,14 @@ class _Attempts:
         now, (seconds, least) = self.clock(), asked
         pause = patience.pause(number, cause, seconds, now - ex.start_at)
         return None if pause is None or pause < least or now + pause >= ex.deadline else pause
+
+
+def _following(ex: Exchange, call: Running, failed: GatewayError | None) -> MemoryStream:
+    """The caller's end of the next attempt, whose request ``ex`` has from now on."""
+    if call.renew is None:
+        return call.stream.again(call.body, call.stream.enough)
+    ex.request, stream = call.renew(failed)
+    return stream
 
 
 def _cause_of(error: GatewayError) -> str:

@@ -134,11 +134,21 @@ class ServerCall:
         return session if ended.error is None and ended.stream.status < 300 else _judged(ended, found)
 
     async def _ask(self, made: Request, session: Session | None = None) -> tuple[Ended, Response | None]:
-        """``session``: in which the request is cancelled when its time is over, or its caller leaves."""
-        number = self._sessions.number()
-        prepared = prepare_message(self.entry, *_parts(made.numbered(number))).prepared
+        """``session``: in which the request is cancelled when its time is over, or its caller leaves.
+
+        Each attempt has an id of its own, so that a response to the one before is none to it.
+        """
+        number, prepared = self._numbered(made)
+
+        def again(failed: GatewayError | None) -> Prepared:
+            nonlocal number
+            if ended_here(failed):
+                self._cancel(session, number, prepared)
+            number, another = self._numbered(made)
+            return another
+
         prepared.seconds = max(min(prepared.seconds, self._until - monotonic()), 0.001)
-        prepared.enough = _arrival(number)
+        prepared.again = again
         try:
             ended = await self._make(prepared)
         except asyncio.CancelledError:
@@ -151,6 +161,13 @@ class ServerCall:
         if ended_here(ended.error):
             self._cancel(session, number, prepared)
         return ended, None if ended.error is not None else found
+
+    def _numbered(self, made: Request) -> tuple[int, Prepared]:
+        """``made`` with an id that no other request has."""
+        number = self._sessions.number()
+        prepared = prepare_message(self.entry, *_parts(made.numbered(number))).prepared
+        prepared.enough = _arrival(number)
+        return number, prepared
 
     def _cancel(self, session: Session | None, number: int, prepared: Prepared) -> None:
         made = cancellation(session, number)

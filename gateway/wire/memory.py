@@ -72,9 +72,9 @@ class MemoryStream:
         self.given = False
         """A part of the response has to go before the rest can come, so that there is no other attempt."""
 
-    def again(self, body: bytes) -> MemoryStream:
+    def again(self, body: bytes, enough: Enough | None = None) -> MemoryStream:
         """One for another attempt."""
-        return MemoryStream(self.peer, self.limits, body, self.enough)
+        return MemoryStream(self.peer, self.limits, body, enough)
 
     @property
     def blocked(self) -> float:
@@ -186,7 +186,8 @@ class PieceStream(MemoryStream):
         """As `Sink.blocked`, with the wait that is going on."""
         return self.waited + (monotonic() - self._full_since if self.full else 0.0)
 
-    def again(self, body: bytes) -> MemoryStream:
+    def again(self, body: bytes, enough: Enough | None = None) -> MemoryStream:
+        del enough  # as in the first attempt
         return PieceStream(self.peer, self.limits, body, self._window, self._changed)
 
     def begin(self, head: ResponseHead, lines: bytes, source: Source | None, trailer: Trailer | None) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from typing import Any
 
 import pytest
 from harness.answers import answer, chunk, head
-from harness.mcp_script import BEGUN, DONE, FILE, JSON, NEWER, OLDER, Server, error, peer, result
+from harness.mcp_script import BEGUN, DONE, FILE, JSON, NEWER, NOTED, OLDER, Peer, Server, error, peer, result
+from harness.patience import eventually
 from harness.upstream import Link, Upstream, refused_url
 
+from gateway.app import Gateway
 from gateway.config import load
 from gateway.ipc.calls import Called
 
@@ -74,6 +77,74 @@ async def test_a_stream_that_stays_open_behind_the_response_holds_up_no_call(ups
     async with peer(upstream.url) as made:
         for _ in range(3):  # a failure would open the breaker
             assert body_of(await made.call()) == {"content": []}
+
+
+AGAIN = "retry: {{max_retries: 1, base_delay_ms: 1, jitter: none, retry_non_idempotent: true}}"
+
+
+def again(url: str, auth: str = "{{type: bearer, token: t}}") -> Peer:
+    """A peer whose calls are made twice."""
+    text = FILE.replace("retry: once", AGAIN).replace("{{type: bearer, token: t}}", auth)
+    return Peer(Gateway(load.parse(text.format(url=url, more=""), "yaml", "f", {})))
+
+
+def calls(upstream: Upstream) -> list[Any]:
+    return [
+        sent for sent in map(json.loads, (each.body for each in upstream.requests)) if sent["method"] == "tools/call"
+    ]
+
+
+@pytest.mark.covers("ACT-36")
+async def test_each_attempt_has_an_id_of_its_own_and_a_late_response_to_the_former_is_dropped(
+    upstream: Upstream,
+) -> None:
+    away = answer(b"later", status=503)
+    late = b'data: {"jsonrpc":"2.0","id":%d,"result":{"content":["late"]}}\n\n'
+    events = late + b'data: {"jsonrpc":"2.0","id":1,"result":{"content":[]}}\n\n'
+    replies: list[bytes] = [result(DONE)]
+    for former in (3, 5, 7, 9):  # the discovery has the first id; the length of the message changes with the last one
+        replies += [away, answer(events % former, "Content-Type: text/event-stream")]
+    Server(upstream, **NEWER, tools__call=replies)
+    async with again(upstream.url) as made:
+        assert body_of(await made.call()) == DONE
+        for _ in range(4):
+            called = await made.call()
+            assert (body_of(called), called["attempts"]) == ({"content": []}, 2)
+        assert [sent["id"] for sent in calls(upstream)] == list(range(2, 11))
+
+
+async def test_each_attempt_is_signed_for_its_own_message(upstream: Upstream) -> None:
+    Server(upstream, **NEWER, tools__call=[answer(b"later", status=503), result(DONE)])
+    async with again(upstream.url, "{{type: hmac, header: X-Signature, secret: s3cr3t}}") as made:
+        assert body_of(await made.call()) == DONE
+        signatures = [each.get("x-signature") for each in upstream.requests]
+        assert signatures == [hmac.digest(b"s3cr3t", each.body, "sha256").hex().encode() for each in upstream.requests]
+        assert len(set(signatures)) == 3
+
+
+async def test_an_attempt_that_took_too_long_is_cancelled_before_the_next_one(upstream: Upstream) -> None:
+    server = Server(upstream, **OLDER, notifications__cancelled=NOTED, tools__call=result(DONE))
+    heard: list[Any] = []
+
+    async def reply(link: Link) -> None:
+        while True:
+            message = await link.request()
+            heard.append(json.loads(message.body))
+            if [sent["method"] for sent in heard].count("tools/call") == 1 and heard[-1]["method"] == "tools/call":
+                assert await link.gone()
+                return
+            await link.send(server._reply(message))
+
+    upstream.behaviour = reply
+    text = FILE.replace("retry: once", AGAIN).format(url=upstream.url, more=", timeout_config: {response_header: 0.2}")
+    async with Peer(Gateway(load.parse(text, "yaml", "f", {}))) as made:
+        assert body_of(await made.call()) == DONE
+        noted = "notifications/cancelled"
+        await eventually(lambda: noted in [sent["method"] for sent in heard], "the server reads of the first attempt")
+        first, second = [sent["id"] for sent in heard if sent["method"] == "tools/call"]
+        assert [sent["params"]["requestId"] for sent in heard if sent["method"] == noted] == [first]
+        assert first != second
+        await eventually(lambda: made.gateway.exchanges == 0, "nothing runs")
 
 
 @pytest.mark.parametrize(
