@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.actions.merge import Merged
 from gateway.config.actions import Retry
+from gateway.errors import RATE_LIMIT
 from gateway.policy.retry import FAILURES, IDEMPOTENT, REFUSED_STREAM
 
 LONGEST_ASKED: Final = 86400.0
@@ -41,6 +42,14 @@ class PolicyPatience:
         if asked is not None and policy.respect_retry_after:
             pause = min(asked, LONGEST_ASKED, policy.most)
         return None if policy.total and spent + pause > policy.total else pause
+
+    def wait(self, attempts: int, spent: float) -> float:
+        """Seconds for a token; 0.0: it does not wait. Arguments as those of the protocol."""
+        policy = self._policy
+        if not self._repeats(str(RATE_LIMIT.status)):
+            return 0.0
+        most = policy.most if policy.respect_retry_after else delay(policy, max(1, attempts))
+        return max(0.0, min(most, policy.total - spent)) if policy.total else most
 
     def _repeats(self, cause: str) -> bool:
         """A refused stream was not processed; a failed connection or no response in time may be better next time."""

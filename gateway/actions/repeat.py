@@ -3,7 +3,7 @@
 A proxy's retries hold the permit in their pauses, which are short. Those of an action may wait for minutes, because its
 upstream says so in Retry-After, so that each of its attempts is a new pass of all protections, and a call that waits
 holds nothing. A refusal of our own ends it: more of the same would only be refused again. But a rate limit of the
-connection says when it has a token, and a call waits for that as for a third party that responds with 429.
+connection says when it has a token, and a call waits for that in a line, once for each attempt.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.core.clock import Clock, monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
 from gateway.core.message import RequestHead, ResponseHead
+from gateway.core.quota import Place
 from gateway.errors import RATE_LIMIT, TOKEN_UNAVAILABLE, TOTAL_TIMEOUT, GatewayError
 from gateway.policy.retry import TIMEOUT, failure_of
 from gateway.proxy.layers.deadline import Expiry, current_task
@@ -44,6 +45,11 @@ class Patience(Protocol):
         """
         ...
 
+    def wait(self, attempts: int, spent: float) -> float:
+        """Seconds that an attempt waits at most for a token of the rate limits of its connection; 0.0: not at all.
+        ``attempts``, ``spent``: as above."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class Running:
@@ -63,6 +69,8 @@ class Running:
     """What puts an access token into each attempt; None: the call needs none."""
     renew: Renew | None = None
     """Makes the request of each further attempt; None: that is the same."""
+    queued: float = 0.0
+    """Seconds in queues, of the attempts that are over."""
 
 
 def repeat(
@@ -117,18 +125,10 @@ class _Attempts:
         if patience is None and token is None:
             await self.next_handler(ex)
             return
-        queued, number, renewed = 0.0, 0, False
+        number, renewed = 0, False
         while True:
             number += 1
-            failed = None
-            if token is not None:
-                ex.request = await token.head(ex.request)
-            try:
-                await self.next_handler(ex)
-            except GatewayError as error:
-                failed = error
-            queued += ex.queued
-            ex.queued = queued
+            failed = await self._attempt(ex, call, number)
             if call.stream.given:
                 if failed is not None:
                     raise failed
@@ -140,33 +140,70 @@ class _Attempts:
                 if renewed:
                     pause, number = 0.0, number - 1  # with a live token it would not have failed
             if pause is None and patience is not None and cause:
-                pause = self._pause(ex, patience, number, cause, self._asked(call.stream.head, failed))
+                pause = self._pause(ex, patience, number, cause, call.stream.head)
             if pause is None:
                 if failed is not None:
                     raise failed
                 return
-            ex.failures = (*ex.failures, cause)
             following = _following(ex, call, failed)
+            ex.failures = (*ex.failures, cause)
             _forget(ex)
             await self.sleep(pause)
-            ex.retried = self.clock() - ex.start_at - queued
-            ex.queued = 0.0
-            ex.downstream = call.stream = following
+            self._go_on(ex, call, following)
 
-    def _asked(self, head: ResponseHead | None, failed: GatewayError | None) -> tuple[float | None, float]:
-        """Seconds that are asked for before the next attempt, and seconds below which that would be in vain."""
-        if failed is not None and failed.reason is RATE_LIMIT:
-            until_token = float(failed.retry_after)
-            return until_token, until_token
-        return (None if head is None else retry_after_of(head.fields, self.epoch())), 0.0
+    async def _attempt(self, ex: Exchange, call: Running, number: int) -> GatewayError | None:
+        """Make one; returns why it has no response. One for which a rate limit of the connection has no token is not
+        made, and waits for its token, where the patience of the call allows that."""
+        place: Place | None = None
+        while True:
+            if call.token is not None:
+                ex.request = await call.token.head(ex.request)
+            failed, before = None, call.queued
+            try:
+                await self.next_handler(ex)
+            except GatewayError as error:
+                failed = error
+            finally:
+                if place is not None:
+                    place.leave()
+                call.queued += ex.queued
+                ex.queued = call.queued
+                ex.retried -= before
+            if failed is None or failed.reason is not RATE_LIMIT:
+                return failed
+            place = ex.place
+            if place is None or not await self._reaches(place, ex, call, number):
+                return failed
+            following = _following(ex, call, failed)
+            _forget(ex)
+            self._go_on(ex, call, following)
+
+    async def _reaches(self, place: Place, ex: Exchange, call: Running, number: int) -> bool:
+        """Whether the token of ``place`` is there in time."""
+        began = self.clock()
+        most = 0.0 if call.patience is None else call.patience.wait(number - 1, began - ex.start_at)
+        if not most:
+            return False
+        try:
+            return await place.reach(min(began + most, ex.deadline))
+        finally:
+            call.queued += self.clock() - began
+            ex.queued = call.queued
+
+    def _go_on(self, ex: Exchange, call: Running, following: MemoryStream) -> None:
+        """Before the next attempt, whose end of the caller is ``following``. All time until now is that of others, so
+        that a breaker does not blame this attempt for it; when it is over, queues are no longer part of that."""
+        ex.retried, ex.queued = self.clock() - ex.start_at, 0.0
+        ex.downstream = call.stream = following
 
     def _pause(
-        self, ex: Exchange, patience: Patience, number: int, cause: str, asked: tuple[float | None, float]
+        self, ex: Exchange, patience: Patience, number: int, cause: str, head: ResponseHead | None
     ) -> float | None:
-        """Seconds; None: no other attempt. ``asked``: as `_asked`."""
-        now, (seconds, least) = self.clock(), asked
-        pause = patience.pause(number, cause, seconds, now - ex.start_at)
-        return None if pause is None or pause < least or now + pause >= ex.deadline else pause
+        """Seconds; None: no other attempt."""
+        asked = None if head is None else retry_after_of(head.fields, self.epoch())
+        now = self.clock()
+        pause = patience.pause(number, cause, asked, now - ex.start_at)
+        return None if pause is None or now + pause >= ex.deadline else pause
 
 
 def _following(ex: Exchange, call: Running, failed: GatewayError | None) -> MemoryStream:
@@ -178,8 +215,6 @@ def _following(ex: Exchange, call: Running, failed: GatewayError | None) -> Memo
 
 
 def _cause_of(error: GatewayError) -> str:
-    if error.reason is RATE_LIMIT:
-        return str(RATE_LIMIT.status)
     return TIMEOUT if error.reason is TOTAL_TIMEOUT else failure_of(error)
 
 

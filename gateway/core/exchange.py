@@ -10,7 +10,7 @@ from gateway.core.fallback import Discarded, FellBack, Keeper
 from gateway.core.hedge import Hedge
 from gateway.core.message import RequestHead
 from gateway.core.principal import Principal
-from gateway.core.quota import Quota
+from gateway.core.quota import Place, Quota
 from gateway.core.retries import Retries
 from gateway.core.stream import ServerStream
 from gateway.core.usage import Usage
@@ -52,6 +52,7 @@ class Exchange:
         "keeper",
         "opened",
         "parent",
+        "place",
         "principal",
         "proxy",
         "queued",
@@ -107,9 +108,11 @@ class Exchange:
     identified: float
     """Seconds spent on authentication and the access rule."""
     queued: float
-    """Seconds spent waiting for a permit."""
+    """Seconds spent waiting for a permit, or for a token of its upstream."""
     quota: Quota | None
     """What rate limits say of it; None: no response has to tell."""
+    place: Place | None
+    """Its place in the line for a token, once a rate limit of its upstream has refused it; None: none has."""
     retried: float
     """Seconds from the first attempt to the last one: earlier attempts, and the pauses behind them."""
     blocked: float
@@ -178,6 +181,7 @@ class Exchange:
         self.opened = None
         self.queued = 0.0
         self.quota = None
+        self.place = None
         self.retried = 0.0
         self.blocked = 0.0
         self.deadline = 0.0

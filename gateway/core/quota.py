@@ -24,5 +24,21 @@ class Quota(Protocol):
         ...
 
 
+class Place(Protocol):
+    """Where an exchange waits for the token that the rate limits of its upstream have not had for it."""
+
+    async def reach(self, latest: float) -> bool:
+        """Wait for the token; False: it will not be there by ``latest``, of the monotonic clock."""
+        ...
+
+    def take(self) -> bool:
+        """Use the token; False: there is none."""
+        ...
+
+    def leave(self) -> None:
+        """Give the token back, if it was not used."""
+        ...
+
+
 KINDS = ("all", "client", "principal", "header")
 """What has a bucket of its own, in a word."""

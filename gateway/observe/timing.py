@@ -1,7 +1,7 @@
 """Where the time of an exchange went: phases that add up to its wall time.
 
 identity    authentication and the access rule
-queue       waiting for a permit
+queue       waiting for a permit, or for a token of the rate limits of a connection
 pool        taking a pooled connection
 dial        opening a connection: name, TCP, TLS
 upload      sending the request; a client that is slow with its body included

@@ -9,6 +9,9 @@ A *late* limit is one whose tokens are known only when a response has ended: it 
 is charged afterwards, so that a bucket may owe tokens. What it owes is paid first, so that the rate holds in the long
 run.
 
+Tokens of a limit that *owes* can be reserved: they are taken now, for the moment at which they will be there. All that
+comes later gets later ones, so that reservations are in the order in which they were made, over all processes.
+
 New numbers apply to the buckets that are there: as many tokens are missing as before, and no more than a bucket holds,
 unless it may owe some. They apply to what was made for the old ones too, because requests of an old generation end
 later, and take from the same buckets.
@@ -32,21 +35,23 @@ _ALMOST: Final = 1e-6
 
 class Numbers:
     """``interval``: seconds until one more token. ``burst``: tokens of a full bucket. ``capacity``: seconds in which an
-    empty bucket fills. ``late``: a bucket may owe tokens.
+    empty bucket fills. ``late``, ``owes``: a bucket may owe tokens, to requests that have ended, or to those that have
+    reserved them.
     """
 
-    __slots__ = ("burst", "capacity", "interval", "late")
+    __slots__ = ("burst", "capacity", "interval", "late", "owes")
 
-    def __init__(self, rate: float, per: float, burst: int, *, late: bool = False) -> None:
+    def __init__(self, rate: float, per: float, burst: int, *, late: bool = False, owes: bool = False) -> None:
         self.interval = per / rate
         self.burst = burst
         self.capacity = burst * self.interval
         self.late = late
+        self.owes = owes or late
 
     def behind(self, moment: float, now: float) -> float:
         """Seconds until a bucket is full, by its ``moment``."""
         missing = max(0.0, moment - now)
-        return missing if self.late else min(missing, self.capacity)
+        return missing if self.owes else min(missing, self.capacity)
 
 
 class Buckets:
@@ -61,12 +66,14 @@ class Buckets:
         """Those that apply, to all limits that have these buckets; None: each limit has its own."""
 
     def adapt(self, numbers: Numbers, now: float) -> None:
-        """``numbers`` apply from now on: each bucket misses as many tokens as before, and no more than it holds."""
+        """``numbers`` apply from now on: each bucket misses as many tokens as before. Where it holds fewer than before,
+        it misses no more than that, and forgets what was reserved, because it cannot tell the two apart."""
         before, self.numbers = self.numbers, numbers
         smaller = before is not None and numbers.burst < before.burst
+        most = math.inf if numbers.late or (numbers.owes and not smaller) else numbers.capacity
         self.store.enter()
         try:
-            self.store.table.adapt(numbers.interval, now, math.inf if numbers.late else numbers.capacity, clip=smaller)
+            self.store.table.adapt(numbers.interval, now, most, clip=smaller)
         finally:
             self.store.leave()
 
@@ -84,7 +91,7 @@ class Buckets:
 
 class RateLimit:
     """The numbers of one limit: ``rate`` tokens in ``per`` seconds, up to ``burst``. ``shadow``: it counts alone.
-    ``late``: what a request takes is known when it is over.
+    ``late``: what a request takes is known when it is over. ``owes``: its tokens can be reserved.
     """
 
     __slots__ = ("buckets", "name", "numbers", "shadow")
@@ -99,9 +106,10 @@ class RateLimit:
         *,
         shadow: bool = False,
         late: bool = False,
+        owes: bool = False,
     ) -> None:
         self.name = name
-        self.numbers = Numbers(rate, per, burst, late=late)
+        self.numbers = Numbers(rate, per, burst, late=late, owes=owes)
         """Its own. Those of its buckets apply, which are other ones before and after it is active."""
         self.buckets = buckets
         self.shadow = shadow
@@ -168,6 +176,18 @@ class Rejection:
         return max(1, math.ceil(self.wait - TOLERANCE))
 
 
+class Reservation:
+    """Tokens that are there ``at`` that moment. ``taken``: the place of each limit that gives them, its moment before
+    and after."""
+
+    __slots__ = ("at", "keys", "taken")
+
+    def __init__(self, at: float, keys: Sequence[int], taken: Sequence[tuple[int, float, float]]) -> None:
+        self.at = at
+        self.keys = keys
+        self.taken = taken
+
+
 class RateLimits:
     """All limits of a proxy, of which each must admit a request; it takes ``weight`` tokens from each, or none.
     From a late limit it takes none: `charge` does, ``weight`` times as many as were used.
@@ -190,14 +210,43 @@ class RateLimits:
         Limits in shadow mode decide among themselves as they would be enforced: what one of them rejects takes nothing
         from the others of them.
         """
-        order = self._order
-        for buckets in order:
-            buckets.store.enter()
+        self._enter()
         try:
             return self._take(keys)
         finally:
-            for buckets in reversed(order):
-                buckets.store.leave()
+            self._leave()
+
+    def reserve(self, keys: Sequence[int], latest: float) -> Reservation | None:
+        """Take the tokens of a request for the moment at which all limits that are enforced will have them; None: that
+        is after ``latest``, and nothing is taken. All limits have to be such that owe.
+
+        A limit in shadow mode gives its tokens where it will have them by then.
+        """
+        self._enter()
+        try:
+            return self._reserve(keys, latest)
+        finally:
+            self._leave()
+
+    def give_back(self, reservation: Reservation) -> bool:
+        """As if ``reservation`` had not been made; False: something was taken since, and nothing changes, because the
+        rest came after these tokens and is not earlier without them."""
+        self._enter()
+        try:
+            found = []
+            for at, before, after in reservation.taken:
+                table = self.limits[at].buckets.store.table
+                key = reservation.keys[at]
+                slot = table.find(key)
+                if slot == NONE or table.moments[slot] != after:
+                    return False
+                found.append((table, slot, key, before))
+            now = self.clock()
+            for table, slot, key, before in found:
+                table.put(slot, key, before, now)
+            return True
+        finally:
+            self._leave()
 
     def charge(self, keys: Sequence[int], tokens: int) -> None:
         """Take from the buckets of late limits what a request with these ``keys`` has used, however few they hold."""
@@ -215,6 +264,36 @@ class RateLimits:
             finally:
                 store.leave()
 
+    def _enter(self) -> None:
+        for buckets in self._order:
+            buckets.store.enter()
+
+    def _leave(self) -> None:
+        for buckets in reversed(self._order):
+            buckets.store.leave()
+
+    def _reserve(self, keys: Sequence[int], latest: float) -> Reservation | None:
+        now, weight = self.clock(), self.weight
+        at, found = now, []
+        for limit, key in zip(self.limits, keys, strict=True):
+            numbers, table = limit.applying, limit.buckets.store.table
+            slot = table.find(key)
+            before = now if slot == NONE else now + numbers.behind(table.moments[slot], now)
+            found.append((slot, before))
+            if not limit.shadow:
+                at = max(at, before + weight * numbers.interval - numbers.capacity)
+        if at > latest:
+            return None
+        taken = []
+        for place, (limit, (slot, before)) in enumerate(zip(self.limits, found, strict=True)):
+            numbers = limit.applying
+            # As if the request came at that moment: what a limit has until then is not for it.
+            after = max(before, at) + weight * numbers.interval
+            if not limit.shadow or after - at - numbers.capacity <= TOLERANCE:
+                limit.buckets.store.table.put(slot, keys[place], after, now)
+                taken.append((place, before, after))
+        return Reservation(at, keys, taken)
+
     def _take(self, keys: Sequence[int]) -> Rejection | None:
         now, weight = self.clock(), self.weight  # with the locks held: moments are stored in the order of the clock
         taken: list[tuple[int, float]] = []
@@ -229,7 +308,7 @@ class RateLimits:
             if slot != NONE:
                 missing = numbers.behind(table.moments[slot], now)
                 moment += missing
-                if missing >= numbers.capacity and not numbers.late:
+                if missing >= numbers.capacity and not numbers.owes:
                     # Perhaps emptier than empty, because a process with older numbers wrote it. It would stay so,
                     # because a rejected request changes nothing else.
                     table.clip(slot, moment, numbers.interval)

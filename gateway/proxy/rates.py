@@ -15,6 +15,7 @@ from gateway.policy.rate import Buckets, Numbers, RateLimit, RateLimits
 from gateway.policy.rate_store import slots_for
 from gateway.policy.stores import Stores
 from gateway.proxy.layers.limit_rate import RateRule
+from gateway.proxy.token_places import TokenPlaces
 
 _Identity = tuple[str, int]
 
@@ -28,26 +29,38 @@ class Rates:
         self._stores = stores
         self._clock = clock
         self._buckets: dict[_Identity, Buckets] = {}
+        self._places: dict[str, tuple[Sequence[records.RateLimit], TokenPlaces]] = {}
+        """By the name of their upstream, with its limits."""
 
     def of(self, route: records.Route) -> RateRule | None:
         """The rule of ``route``; None: it has no rate limits. Raises OSError when there is no room for its buckets."""
         return self._rule(route.name, route.rate_limits, route.rate_weight)
 
     def of_upstream(self, upstream: records.Upstream) -> RateRule | None:
-        """As `of`, of the attempts that go to ``upstream``."""
-        return self._rule(upstream.name, upstream.rate_limits, of=upstream.shown_name)
+        """As `of`, of the attempts that go to ``upstream``. All its routes wait for its tokens in one line."""
+        limits = upstream.rate_limits
+        rule = self._rule(upstream.name, limits, of=upstream.shown_name, owes=True)
+        if rule is not None:
+            known = self._places.get(upstream.name)
+            if known is None or known[0] != limits:
+                # Those who wait in the line before stay there; their tokens are theirs in the buckets.
+                known = self._places[upstream.name] = limits, TokenPlaces(rule.machine, rule.keys_of_all)
+            rule.places = known[1]
+        return rule
 
     def adopt(self, routes: Iterable[records.Route], upstreams: Iterable[records.Upstream] = ()) -> None:
         """The numbers of ``routes`` and ``upstreams`` hold from now on, and buckets that no active route and none of
         ``upstreams`` has are forgotten."""
-        owners = [(route.name, route.rate_limits) for route in routes if route.active]
-        owners += [(upstream.name, upstream.rate_limits) for upstream in upstreams]
-        used = {_identity(name, limit): limit for name, limits in owners for limit in limits}
+        owners = [(route.name, route.rate_limits, False) for route in routes if route.active]
+        owners += [(upstream.name, upstream.rate_limits, True) for upstream in upstreams]
+        used = {_identity(name, limit): (limit, owes) for name, limits, owes in owners for limit in limits}
+        named = {name for name, limits, owes in owners if owes and limits}
+        self._places = {name: places for name, places in self._places.items() if name in named}
         for identity in self._buckets.keys() - used.keys():
             self._stores.forget(self._buckets.pop(identity).forget())
         for identity, buckets in self._buckets.items():
-            limit = used[identity]
-            numbers = Numbers(limit.rate, limit.per, limit.tokens, late=_late(limit))
+            limit, owes = used[identity]
+            numbers = Numbers(limit.rate, limit.per, limit.tokens, late=_late(limit), owes=owes)
             buckets.adapt(numbers, self._clock())
 
     def move(self) -> None:
@@ -60,7 +73,13 @@ class Rates:
                 self._stores.forget(before)
 
     def _rule(
-        self, owner: str, settings: Sequence[records.RateLimit], weight: int = 1, of: str = ""
+        self,
+        owner: str,
+        settings: Sequence[records.RateLimit],
+        weight: int = 1,
+        of: str = "",
+        *,
+        owes: bool = False,
     ) -> RateRule | None:
         if not settings:
             return None
@@ -73,6 +92,7 @@ class Rates:
                 self._of(_identity(owner, limit)),
                 shadow=limit.mode == "shadow",
                 late=_late(limit),
+                owes=owes,
             )
             for limit in settings
         ]

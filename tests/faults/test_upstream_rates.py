@@ -105,6 +105,49 @@ async def test_a_call_waits_for_a_token_where_its_policy_and_its_time_allow(upst
 
 
 @pytest.mark.covers("ACT-41")
+async def test_calls_that_wait_together_have_an_order_and_lose_no_retry(upstream: Upstream) -> None:
+    """Twelve calls for which there are tokens one by one, and none of which may be made again more than once."""
+    failing = {"/again/3": 1}
+
+    def reply(message: Message) -> bytes:
+        path = message.target.decode()
+        failing[path] = failing.get(path, 0) - 1
+        return answer(b"no", status=503) if failing[path] == 0 else answer(b"ok")
+
+    upstream.behaviour = each_request(reply)
+    text = shop(upstream, 20, per=1.0).replace("rate: 20,", "rate: 20, burst: 1,")
+    text = text.replace("path: /again, retry: {max_retries: 2", 'path: "/again/{n}", retry: {max_retries: 1')
+    async with Calling(text) as calling:
+        assert await calling.code("find") == ""
+        tasks = []
+        for number in range(12):
+            tasks.append(asyncio.create_task(calling("again", n=str(number))))
+            await asyncio.sleep(0)
+        called = await asyncio.gather(*tasks)
+        assert [(each["failure"], each["status"]) for each in called] == [(None, 200)] * 12
+        assert [each["attempts"] for each in called] == [1, 1, 1, 2, *[1] * 8]
+        targets = [each.target.decode() for each in upstream.requests[1:]]
+        in_order = [f"/again/{number}" for number in range(12)]
+        assert targets == [*in_order, "/again/3"], "the retry is the last in the line"
+        await eventually(lambda: calling.gateway.exchanges == 0, "nothing runs")
+
+
+@pytest.mark.covers("ACT-41")
+async def test_one_who_leaves_the_line_wastes_no_token(upstream: Upstream) -> None:
+    upstream.behaviour = ok()
+    async with Calling(shop(upstream, 1, per=0.5).replace("max_retries: 2", "max_retries: 1")) as calling:
+        assert await calling.code("find") == ""
+        first, second, third = (asyncio.create_task(calling("again")) for _ in range(3))
+        await eventually(lambda: calling.gateway.exchanges == 3, "they wait")
+        began = asyncio.get_running_loop().time()
+        first.cancel()
+        assert (await second)["status"] == 200
+        assert asyncio.get_running_loop().time() - began < 0.75, "it got the token of the first"
+        assert (await third)["status"] == 200
+        await asyncio.gather(first, return_exceptions=True)
+
+
+@pytest.mark.covers("ACT-41")
 async def test_a_refusal_teaches_no_breaker_and_a_breaker_that_refuses_takes_no_token(upstream: Upstream) -> None:
     upstream.behaviour = ok()
     more = ", circuit_breaker: {enabled: true, failure_threshold: 2, recovery_timeout: 3600}"

@@ -61,6 +61,7 @@ WHOLE = (
     "gateway/policy/retry.py",
     "gateway/policy/store.py",
     "gateway/policy/stores.py",
+    "gateway/policy/token_line.py",
     "gateway/policy/waiting_line.py",
     "gateway/policy/window.py",
     "gateway/proxy/layers/balance.py",

@@ -41,22 +41,27 @@ class Refused:
 def limit_attempts(rule: RateRule | None) -> Layer:
     """Refuse with RATE_LIMIT an attempt that a limit of ``rule`` does not admit; None: the layer is not there.
 
-    A limit in shadow mode sets ``shadow`` instead.
+    It has a place in the line for a token then, and may come again with that. A limit in shadow mode sets ``shadow``
+    instead.
     """
     if rule is None:
         return lambda next_handler: next_handler
-    machine, keys = rule.machine, [rule.key_of_all] * len(rule.settings)
+    machine, keys, places = rule.machine, rule.keys_of_all, rule.places
 
     def layer(next_handler: Handler) -> Handler:
         # Not a coroutine: it never waits.
         def handle(ex: Exchange) -> Coroutine[None, None, None]:
             if ex.attempt.endpoint and ex.failures and ex.failures[-1] == STALE:  # not that of another upstream
                 return next_handler(ex)
+            if ex.place is not None and ex.place.take():
+                return next_handler(ex)
             rejection = machine.try_take(keys)
             if rejection is None:
                 return next_handler(ex)
             ex.quota = Refused([rule.kinds[at] for at in rejection.limits], ex.quota)
             if rejection.wait:
+                if places is not None:
+                    ex.place = places.place()
                 raise rule.error(rejection)
             ex.shadow = ex.shadow or RATE_LIMIT.code
             return next_handler(ex)

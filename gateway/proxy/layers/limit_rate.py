@@ -10,24 +10,36 @@ A limit of tokens that a response reports is charged when that has ended, with w
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from typing import Protocol
 
 from gateway.config import records
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler, Layer
+from gateway.core.quota import Place
 from gateway.errors import RATE_LIMIT, GatewayError
 from gateway.policy.rate import RateLimits, Rejection
 from gateway.proxy.rate_keys import hashed, key_of, kind_of
 
 
+class Places(Protocol):
+    """The line for tokens of an upstream."""
+
+    def place(self) -> Place:
+        """One for an exchange that was refused. It is in the line once it waits."""
+        ...
+
+
 class RateRule:
     """The rate limits of a proxy, or of an upstream: the machine, where its keys come from, and what responses say."""
 
-    __slots__ = ("_keys", "_seed", "kinds", "machine", "of", "policy", "settings", "shown")
+    __slots__ = ("_keys", "_seed", "kinds", "machine", "of", "places", "policy", "settings", "shown")
 
     def __init__(self, settings: Sequence[records.RateLimit], machine: RateLimits, seed: bytes, of: str = "") -> None:
         """``settings``: those of ``machine.limits``, in the same order. ``seed``: as `gateway.policy.stores.Stores`.
         ``of``: the name of the upstream; empty: they are a proxy's.
         """
+        self.places: Places | None = None
+        """Where those wait whom the limits of an upstream have refused; None: no one does."""
         self.settings = settings
         self.of = of
         self.machine = machine
@@ -39,6 +51,11 @@ class RateRule:
         items = (machine.limits[at] for at in self.shown)
         described = ", ".join(f'"{limit.name}";q={limit.burst};w={limit.window}' for limit in items)
         self.policy = f"RateLimit-Policy: {described}\r\n".encode()
+
+    @property
+    def keys_of_all(self) -> list[int]:
+        """That key for each limit."""
+        return [self.key_of_all] * len(self.settings)
 
     @property
     def key_of_all(self) -> int:

@@ -87,3 +87,23 @@ def test_pauses_grow_up_to_the_cap(attempts: int, seconds: float) -> None:
 def test_what_may_be_sent_twice(method: str, key: str, policy: Retry, may: bool) -> None:
     headers = (Layered("idempotency-key", key, "input"),) if key else ()
     assert may_repeat(policy, Merged(method, "/", (), headers)) is may
+
+
+@pytest.mark.covers("ACT-41")
+@pytest.mark.parametrize(
+    ("policy", "spent", "seconds"),
+    [
+        (Retry(most=30.0), 0.0, 30.0),
+        (Retry(most=30.0, total=20.0), 5.0, 15.0),
+        (Retry(most=30.0, total=20.0), 21.0, 0.0),
+        (Retry(most=30.0, statuses=(503,)), 0.0, 0.0),
+        (Retry(most=30.0, base=2.0, factor=3.0, respect_retry_after=False), 0.0, 2.0),
+    ],
+)
+def test_how_long_a_call_waits_for_a_token(policy: Retry, spent: float, seconds: float) -> None:
+    assert PolicyPatience(policy).wait(0, spent) == seconds
+
+
+def test_without_respect_for_retry_after_it_waits_as_long_as_before_another_attempt() -> None:
+    patience = PolicyPatience(Retry(base=2.0, factor=3.0, respect_retry_after=False))
+    assert [patience.wait(attempts, 0.0) for attempts in (0, 1, 2, 3)] == [2.0, 2.0, 6.0, 18.0]

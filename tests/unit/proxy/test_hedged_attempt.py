@@ -12,7 +12,7 @@ from gateway.core.message import UNTIL_CLOSE, ResponseHead
 from gateway.proxy import hedged_attempt
 from gateway.proxy.hedged_attempt import HedgedAttempt
 
-ITS_OWN = {"downstream", "request", "start_at", "failures", "reason", "gone_at", "retries", "end_at"}
+ITS_OWN = {"downstream", "request", "start_at", "failures", "reason", "gone_at", "retries", "end_at", "place"}
 """What is passed on in another way, or is none of an attempt's."""
 
 

@@ -211,3 +211,39 @@ def test_an_old_generation_takes_tokens_by_the_numbers_that_apply(first: RateLim
             assert rejection.wait == pytest.approx(interval)
             clock.now += interval
             assert each.machine.try_take([7]) is None
+
+
+def shop(*limits: RateLimit) -> Upstream:
+    return Upstream("upstream connection/shop", (), rate_limits=limits)
+
+
+def test_all_routes_of_an_upstream_wait_in_one_line_until_its_limits_change(rates: Rates) -> None:
+    limit = RateLimit("all", 1.0)
+    first, again = rates.of_upstream(shop(limit)), rates.of_upstream(shop(limit))
+    assert first is not None
+    assert again is not None
+    assert (first.places is not None, again.places is first.places) == (True, True)
+    changed = rates.of_upstream(shop(replace(limit, rate=2.0)))
+    assert changed is not None
+    assert changed.places is not first.places
+    rates.adopt((), ())
+    after = rates.of_upstream(shop(replace(limit, rate=2.0)))
+    assert after is not None
+    assert after.places is not changed.places, "an upstream that is gone leaves nothing"
+
+
+@pytest.mark.parametrize(("rate", "missing"), [(1.0, 3.0), (2.0, 1.5)])
+def test_a_reload_keeps_what_is_reserved_of_an_upstream(rate: float, missing: float) -> None:
+    clock = Clock()
+    rates, limit = Rates(MemoryStores(clock), clock), RateLimit("all", 1.0, burst=1)
+    made = rates.of_upstream(shop(limit))
+    assert made is not None
+    rates.adopt((), [shop(limit)])
+    for _ in range(3):
+        assert made.machine.reserve(made.keys_of_all, clock.now + 60.0) is not None
+    rates.adopt((), [shop(replace(limit, rate=rate))])
+    assert made.machine.limits[0].missing(made.key_of_all, clock.now) == missing
+
+
+def test_those_of_a_proxy_have_no_line(rates: Rates) -> None:
+    assert rule(rates, route(LIMIT)).places is None

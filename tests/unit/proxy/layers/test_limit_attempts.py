@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import monotonic
+
 import pytest
 from unit.scene import Clock, exchange
 
@@ -15,7 +18,7 @@ from gateway.proxy.layers.limit_rate import RateRule
 from gateway.proxy.rates import Rates
 
 
-def rule_of(*limits: RateLimit, clock: Clock | None = None) -> RateRule:
+def rule_of(*limits: RateLimit, clock: Callable[[], float] | None = None) -> RateRule:
     rule = Rates(MemoryStores(), clock or Clock()).of_upstream(
         Upstream("upstream connection/shop", (), rate_limits=limits)
     )
@@ -102,3 +105,22 @@ async def test_fields_of_the_proxy_s_limits_stay(mode: str) -> None:
     found = ex.quota
     assert found is not None
     assert (list(found.limited), found.shown, found.lines()) == ([1, 0], True, b"RateLimit: x\r\n")
+
+
+@pytest.mark.covers("ACT-41")
+async def test_a_refused_exchange_has_a_place_in_the_line_and_comes_again_with_its_token() -> None:
+    rule = rule_of(RateLimit("all", 1000.0, burst=1), clock=monotonic)
+    refused = None
+    while refused is None:
+        ex = exchange()
+        refused = await attempt(rule, ex)
+    assert ex.place is not None
+    assert await ex.place.reach(monotonic() + 60.0)
+    assert await attempt(rule, ex) is None
+    assert not ex.place.take(), "the token was used, once"
+
+
+async def test_in_shadow_mode_no_one_has_a_place() -> None:
+    rule, ex = rule_of(RateLimit("all", 1.0, mode="shadow")), exchange()
+    assert [await attempt(rule, ex) for _ in range(3)] == [None] * 3
+    assert ex.place is None
