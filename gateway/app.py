@@ -328,6 +328,7 @@ class Gateway:
         """Cut running exchanges and release all resources."""
         await self.names.aclose()
         await self.server.cut()
+        await self.actions.cancel_calls()  # over connections that are there until the registry closes
         for name in self._served:
             self.metrics.note_open(name, 0.0, monotonic())  # its breaker is open no longer
         self._rates.adopt(())

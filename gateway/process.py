@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import uvloop
 
@@ -38,6 +40,8 @@ from gateway.workers.signals import signals
 _log = logging.getLogger("gateway")
 
 Result = TypeVar("Result")
+_TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit code of a command that this signal ends, as shells have it."""
 
 
 class Process:
@@ -167,8 +171,23 @@ class Process:
 
 
 def run_alone(work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of ``work``, on the event loop that a data plane needs; for commands that use one for a moment."""
-    return uvloop.run(work)
+    """The result of ``work``, on the event loop that a data plane needs; for commands that use one for a moment.
+
+    SIGTERM ends it as Ctrl-C does: ``work`` is cancelled, so that what it has begun elsewhere is cancelled too.
+    """
+
+    async def main() -> Result:
+        task = asyncio.current_task()
+        assert task is not None
+        if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+            return await work
+        with signals({signal.SIGTERM: task.cancel}):
+            return await work
+
+    try:
+        return uvloop.run(main())
+    except asyncio.CancelledError:
+        sys.exit(_TERMINATED)
 
 
 async def _reap_orphans() -> None:

@@ -95,10 +95,11 @@ async def call(
     *,
     token: CallToken | None = None,
     opening: Opening | None = None,
+    aside: bool = False,
 ) -> Ended:
     """Make the call. ``calls``: those that run, for the layer `repeat`. ``request_id``: empty: one is made.
     ``token``: gives it an access token; None: it needs none. ``opening``: what takes the response piece by piece; None:
-    it is in memory as a whole.
+    it is in memory as a whole. ``aside``: as `gateway.proxy.own_exchanges.OwnExchanges.run`.
 
     When this is cancelled, the caller has left, and the exchange ends with it.
     """
@@ -116,7 +117,7 @@ async def call(
     if opening is not None:
         opening.exchange, opening.running = exchange, running
     try:
-        await server.own.run(exchange, served.handle)
+        await server.own.run(exchange, served.handle, aside=aside)
     except GatewayError as error:
         running.error = error
     finally:

@@ -85,10 +85,13 @@ class Actions:
         if self._performers is not None:
             self._performers.adopt(Destinations.of(document))
 
+    async def cancel_calls(self) -> None:
+        """Let servers of MCP know that the calls are over which a cut has ended. Returns within a second."""
+        await self._sessions.cancellations.aclose()
+
     async def aclose(self) -> None:
         """End calls whose bodies are not taken, and close the connectors."""
         self.bodies.close()
-        await self._sessions.cancellations.aclose()
         if self._performers is not None:
             await self._performers.aclose()
 
@@ -150,10 +153,11 @@ class Actions:
                 entry,
                 make,
                 # With an id of its own, because that of the call leads to the line of the call.
-                lambda message: call(server, self.running, server.aside(served), message, b"", token=token),
+                lambda message: call(server, self.running, server.aside(served), message, b"", token=token, aside=True),
                 entry.bounded(self._most, asked.timeout),
             )
-            ended = await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
+            with self._sessions.cancellations.possible():
+                ended = await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
         elif asked.pieces:
             return await self.bodies.begin(
                 lambda opening: make(prepared, opening=opening),

@@ -193,7 +193,7 @@ class Server:
 
     def _any(self) -> bool:
         """Whether a connection is open, or was accepted and has no transport yet, or a call of our own runs."""
-        return bool(self.connections) or len(self.admission) > 0 or len(self.own) > 0
+        return bool(self.connections) or len(self.admission) > 0 or self.own.busy
 
     def _look_idle(self) -> None:
         if not self._any():

@@ -47,6 +47,7 @@ def limit_attempts(rule: RateRule | None) -> Layer:
     if rule is None:
         return lambda next_handler: next_handler
     machine, keys, places = rule.machine, rule.keys_of_all, rule.places
+    assert places is not None  # those of upstreams have them
 
     def layer(next_handler: Handler) -> Handler:
         # Not a coroutine: it never waits.
@@ -60,8 +61,7 @@ def limit_attempts(rule: RateRule | None) -> Layer:
                 return next_handler(ex)
             ex.quota = Refused([rule.kinds[at] for at in rejection.limits], ex.quota)
             if rejection.wait:
-                if places is not None:
-                    ex.place = places.place()
+                ex.place = places.place()
                 raise rule.error(rejection)
             ex.shadow = ex.shadow or RATE_LIMIT.code
             return next_handler(ex)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from harness.upstream import Link, Upstream
 from gateway import errors
 from gateway.actions import cancellations
 from gateway.actions.call import Prepared
-from gateway.actions.cancellations import MOST, SECONDS, Cancellations, cancellation, ended_here
+from gateway.actions.cancellations import LAST_SECONDS, MOST, SECONDS, Cancellations, cancellation, ended_here
 from gateway.actions.tool_messages import Session
 from gateway.app import Gateway
 from gateway.config import load
@@ -154,6 +155,41 @@ async def test_a_response_that_is_there_is_the_result_however_the_stream_ends(
         await idle(made)
 
 
+@pytest.mark.parametrize("noted", [None, NOTED])
+async def test_a_gateway_that_ends_cancels_what_it_cuts_within_a_second(
+    upstream: Upstream, noted: bytes | None
+) -> None:
+    holding = Holding(upstream, OLDER, noted=noted)
+    made = Peer(Gateway(load.parse(FILE.format(url=upstream.url, more=""), "yaml", "f", {})))
+    await made.gateway.start()
+    calls = [asyncio.create_task(made.call()) for _ in range(3)]
+    await eventually(lambda: len(holding.of("tools/call")) == 3, "the calls run")
+    began = monotonic()
+    await made.gateway.aclose()
+    assert monotonic() - began < LAST_SECONDS + 0.5
+    ids = {each["params"]["requestId"] for each in holding.of(NOTE)}
+    assert ids == {each["id"] for each in holding.of("tools/call")}
+    failures = [called["failure"] for called in await asyncio.gather(*calls)]
+    assert [failure and failure["code"] for failure in failures] == ["draining"] * 3
+    assert made.gateway.exchanges == 0
+
+
+async def test_a_call_that_ends_during_a_drain_is_cancelled_too(upstream: Upstream) -> None:
+    holding = Holding(upstream, OLDER)
+    made = Peer(Gateway(load.parse(FILE.format(url=upstream.url, more=""), "yaml", "f", {})))
+    async with made.gateway:
+        caller = asyncio.create_task(made.call(timeout=0.5))
+        await eventually(lambda: holding.of("tools/call") != [], "the call runs")
+        assert await made.gateway.drain(10.0), "nothing is cut"
+        assert (await caller)["failure"] is not None
+        await eventually(lambda: holding.of(NOTE) != [], "the server reads it")
+        refused = await made.call()
+        assert refused["failure"] is not None
+        assert refused["failure"]["code"] == "draining"
+        await idle(made)
+    assert len(holding.of(NOTE)) == 1, "what was not sent is not cancelled"
+
+
 WITHOUT_A_SESSION = OLDER | {"initialize": BEGUN.replace(b"Mcp-Session-Id", b"X-Session-Id")}
 
 
@@ -200,6 +236,7 @@ def test_a_server_that_has_ended_the_call_itself_needs_none() -> None:
     assert not ended_here(GatewayError(errors.UPSTREAM_RESET))
     assert not ended_here(GatewayError(errors.CONCURRENCY_LIMIT))
     assert ended_here(GatewayError(errors.HEADER_TIMEOUT))
+    assert ended_here(GatewayError(errors.DRAINING))
 
 
 async def test_no_more_than_so_many_are_sent_at_the_same_time() -> None:
