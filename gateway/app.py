@@ -15,7 +15,7 @@ import uvloop
 from gateway.actions.service import Actions
 from gateway.config import installation
 from gateway.config.networks import Destinations
-from gateway.config.records import Document
+from gateway.config.records import ALL_CALLS, Document
 from gateway.core.events import Event
 from gateway.core.tasks import in_turns
 from gateway.identity.access import identify
@@ -199,7 +199,8 @@ class Gateway:
         self.document = document
         self._outputs.use(prepared.writer, document.tracing)
         self.names.follow(document.used_upstreams())
-        self.actions.adopt(document)
+        every = upstreams.get(ALL_CALLS)
+        self.actions.adopt(document, None if every is None else every.limiter)
 
     def _adopt_rates(self, document: Document) -> None:
         self._rates.adopt(document.routes, document.used_upstreams())

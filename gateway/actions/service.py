@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.actions.bodies import Bodies
 from gateway.actions.call import Ended, Prepared, call
+from gateway.actions.cancellations import Make
 from gateway.actions.errors import InvalidCallError
 from gateway.actions.prepare import Entry, Index, dry_run, prepare
 from gateway.actions.repeat import Running, repeat
@@ -21,16 +22,20 @@ from gateway.config.records import Document, Route
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
 from gateway.core.message import ResponseHead
-from gateway.errors import INTERNAL, GatewayError
+from gateway.errors import CONCURRENCY_LIMIT, INTERNAL, GatewayError
 from gateway.ipc.calls import ActionSummary, Asked, Called, ConnectionSummary, Failure, Planned
 from gateway.ipc.explanation import Explanation
+from gateway.policy.limiter import Limiter
+from gateway.policy.machine import REFUSED
 from gateway.proxy.server import Server
+from gateway.proxy.snapshot import Served
 from gateway.upstream.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from gateway.actions.performers import Performers
 
 _MAX_ID: Final = 128
+_TOO_MANY: Final = "%d calls run, which is governance.max_concurrent; call again when one has ended"
 _STATUSES: Final = {"validation": 400, "forbidden": 403, "not_found": 404, "conflict": 409}
 _TITLES: Final = {400: "Validation failed", 403: "Access Denied", 404: "Not Found", 409: "Conflict"}
 
@@ -46,6 +51,7 @@ class Actions:
         self.bodies = Bodies()
         self._index = Index((), ())
         self._most = 0.0
+        self._limiter: Limiter | None = None
         self.generation = 0
         """Another one after each `adopt`."""
         self._performers: Performers | None = None
@@ -77,8 +83,10 @@ class Actions:
         if self._performers is not None:
             self._performers.abandon()
 
-    def adopt(self, document: Document) -> None:
-        """Serve the actions of ``document``, which was prepared, from now on."""
+    def adopt(self, document: Document, limiter: Limiter | None = None) -> None:
+        """Serve the actions of ``document``, which was prepared, from now on. ``limiter``: of all calls together, over
+        all workers; None: there is no such limit."""
+        self._limiter = limiter
         self._index = Index(document.connections, document.actions, document.governance)
         self._most = document.governance.timeout
         self.generation += 1
@@ -147,26 +155,51 @@ class Actions:
         token = CallToken(self.tokens, entry.connection.trn) if entry.connection.auth.has_tokens else None
         request_id = _id(asked.request_id)
         make = partial(call, server, self.running, served, request_id=request_id, token=token)
-        if entry.is_tool or _lists_tools(asked):
-            made = ServerCall(
-                self._sessions,
-                entry,
-                make,
-                # With an id of its own, because that of the call leads to the line of the call.
-                lambda message: call(server, self.running, server.aside(served), message, b"", token=token, aside=True),
-                entry.bounded(self._most, asked.timeout),
-            )
-            with self._sessions.cancellations.possible():
-                ended = await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
-        elif asked.pieces:
-            return await self.bodies.begin(
-                lambda opening: make(prepared, opening=opening),
-                lambda found: result_of(trn, found, time.monotonic() - began),
-                failure_of,
-            )
-        else:
-            ended = await make(prepared)
-        return result_of(trn, ended, time.monotonic() - began)
+        try:
+            if asked.pieces and not (entry.is_tool or _lists_tools(asked)):
+                return await self.bodies.begin(
+                    lambda opening: self._permitted(make(prepared, opening=opening)),
+                    lambda found: result_of(trn, found, time.monotonic() - began),
+                    failure_of,
+                )
+            if entry.is_tool or _lists_tools(asked):
+                work = self._of_server(entry, asked, make, server, served, token)
+            else:
+                work = make(prepared)
+            return result_of(trn, await self._permitted(work), time.monotonic() - began)
+        except GatewayError as error:
+            return {**_blank(trn, asked), "failure": _failed(error)}
+
+    def _permitted(self, work: Coroutine[None, None, Ended]) -> Coroutine[None, None, Ended]:
+        """``work`` with a permit of those for all calls. Raises `GatewayError` when there is none."""
+        return work if self._limiter is None else _with_permit(self._limiter, work)
+
+    async def _of_server(
+        self, entry: Entry, asked: Asked, make: Make, server: Server, served: Served, token: CallToken | None
+    ) -> Ended:
+        """A call of a server of MCP."""
+        made = ServerCall(
+            self._sessions,
+            entry,
+            make,
+            # With an id of its own, because that of the call leads to the line of the call.
+            lambda message: call(server, self.running, server.aside(served), message, b"", token=token, aside=True),
+            entry.bounded(self._most, asked.timeout),
+        )
+        with self._sessions.cancellations.possible():
+            return await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
+
+
+async def _with_permit(limiter: Limiter, work: Coroutine[None, None, Ended]) -> Ended:
+    permit = limiter.try_acquire()
+    if permit == REFUSED:
+        work.close()
+        raise GatewayError(CONCURRENCY_LIMIT, _TOO_MANY % limiter.max, retry_after=limiter.reserve_retry_after())
+    since = limiter.clock()
+    try:
+        return await work
+    finally:
+        limiter.release(permit, seconds=limiter.clock() - since)
 
 
 def _lists_tools(asked: Asked) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -161,6 +161,11 @@ class RateLimit:
     def tokens(self) -> int:
         """The most that a bucket holds."""
         return self.burst or math.ceil(self.rate)
+
+
+ALL_CALLS: Final = "all calls"
+"""The name of the upstream whose limit is that of all calls of actions together. It has no endpoint, and no proxy has
+its name, because that has a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,9 +354,12 @@ class Document:
         return (*self.routes, *self.calls)
 
     def used_upstreams(self) -> list[Upstream]:
-        """Those that an active route names, or a call."""
+        """Those that an active route names, or a call; and the one whose limit is that of all calls."""
         used = {name for route in self.everything() if route.active for name in route.upstreams()}
-        return [upstream for upstream in self.upstreams if upstream.name in used]
+        found = [upstream for upstream in self.upstreams if upstream.name in used]
+        if self.calls and self.governance.max_concurrent:
+            found.append(Upstream(ALL_CALLS, (), max_concurrent=self.governance.max_concurrent))
+        return found
 
     def sharers(self) -> dict[str, list[str]]:
         """The names of the active proxies of each upstream that one names, other than as its fallback; those of calls

@@ -166,7 +166,7 @@ class Process:
         passwords = PasswordHasher()
         stack.push_async_callback(passwords.aclose)
         plane = self._fleet
-        calls = Dispatch(plane, lambda: declared.settings.governance.max_concurrent)
+        calls = Dispatch(plane)
         administration = Administration(
             store,
             declared,

@@ -3,30 +3,21 @@ which."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
-
-from gateway.errors import CONCURRENCY_LIMIT, DRAINING
+from gateway.errors import DRAINING
 from gateway.ipc.calls import LOST, ActionSummary, Asked, Called, Calls, ConnectionSummary, Piece
 from gateway.ipc.channel import ChannelError, UnsentError
 from gateway.ipc.client import Worker
 from gateway.ipc.fleet import Fleet
 
-_NO_LIMIT: Final[Callable[[], int]] = int
-
 
 class Dispatch(Calls):
     """Gives each call to the next worker of ``fleet``. Raises `ChannelError` when none responds."""
 
-    def __init__(self, fleet: Fleet, most: Callable[[], int] = _NO_LIMIT) -> None:
-        """``most``: calls at the same time, now; 0: no limit. All calls over the API come here, so that it holds over
-        all workers."""
+    def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._most = most
         self._turn = 0
-        self._running = 0
         self._bodies: dict[str, Worker] = {}
-        """The workers that have the rest of a body. Such a call runs until that has come."""
+        """The workers that have the rest of a body."""
 
     async def connections(self, tenant: str) -> list[ConnectionSummary]:
         # One is enough: all have the same configuration.
@@ -38,20 +29,11 @@ class Dispatch(Calls):
         return next(iter(found.values()))
 
     async def call(self, asked: Asked) -> Called:
-        most = self._most()
-        if most and self._running >= most and not asked.dry_run:
-            return _too_many(asked, most)
-        self._running += 1
-        rest = ""
-        try:
-            called, worker = await self._by_a_worker(asked)
-            rest = called.get("rest", "")
-            if rest:
-                self._bodies[rest] = worker
-            return called
-        finally:
-            if not rest:
-                self._running -= 1
+        called, worker = await self._by_a_worker(asked)
+        rest = called.get("rest", "")
+        if rest:
+            self._bodies[rest] = worker
+        return called
 
     async def piece(self, rest: str) -> Piece:
         worker = self._bodies.get(rest)
@@ -72,10 +54,7 @@ class Dispatch(Calls):
             await worker.client.leave(rest)
 
     def _end(self, rest: str) -> Worker | None:
-        worker = self._bodies.pop(rest, None)
-        if worker is not None:
-            self._running -= 1
-        return worker
+        return self._bodies.pop(rest, None)
 
     async def _by_a_worker(self, asked: Asked) -> tuple[Called, Worker]:
         """The result, and who made the call.
@@ -100,22 +79,6 @@ class Dispatch(Calls):
         if refused is not None:
             return refused
         raise failure
-
-
-def _too_many(asked: Asked, most: int) -> Called:
-    reason = CONCURRENCY_LIMIT
-    message = f"{most} calls run, which is governance.max_concurrent; call again when one has ended"
-    return {
-        "action": asked.action if asked.adhoc is None else asked.adhoc.connection,
-        "request_id": asked.request_id,
-        "failure": {"status": reason.status, "code": reason.code, "title": reason.title, "message": message},
-        "planned": None,
-        "status": 0,
-        "headers": [],
-        "body": b"",
-        "attempts": 0,
-        "seconds": 0.0,
-    }
 
 
 def _drains(called: Called) -> bool:

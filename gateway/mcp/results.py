@@ -36,7 +36,8 @@ def refusal(what: str, code: str, details: str, retry_after: int, limit: int) ->
     """Why there is no response, as a sentence. ``what``: that which was called. ``limit``: of its calls at once; 0: it
     is not known. ``retry_after``: seconds; 0: no time is known."""
     words = _WORDS.get(code)
-    if words is None or ("{limit}" in words and not limit):
+    # A limit that is not its own says itself which one it is.
+    if words is None or ("{limit}" in words and (not limit or details != errors.REASONS[code].details)):
         sentence = details
     else:
         sentence = words.format(what=what, limit=counted(limit, "call"), details=details)

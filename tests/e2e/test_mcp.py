@@ -155,3 +155,37 @@ async def test_five_calls_at_once_and_a_sentence_for_the_sixth(tmp_path: Path, u
             assert found
             assert each["_meta"]["retryAfter"] == int(found[1])
             assert each["_meta"]["reason"] == "concurrency_limit"
+
+
+@pytest.mark.covers("ACT-39")
+async def test_the_limit_of_all_calls_binds_api_and_front_door_of_all_workers(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    shop = Shop(upstream)
+    more = "governance: {max_concurrent: 3}\n" + textwrap.dedent(FILE).format(url=upstream.url)
+    deployment = Deployment(tmp_path, more=more.replace("max_concurrent: 5\n", "max_concurrent: 50\n"))
+    deployment.env["SHOP_TOKEN"] = SECRET
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "slow"}}
+    fields = {"Accept": "application/json, text/event-stream"}
+
+    async def by_the_door() -> str:
+        async with deployment.session.post(f"{deployment.url}/mcp", json=call, headers=fields) as response:
+            result = (await response.json())["result"]
+        return str(result["content"][0]["text"]) if result["isError"] else ""
+
+    async def by_the_api() -> str:
+        path, token = f"{deployment.admin}/api/gateway/actions/slow/execute", f"Bearer {deployment.token}"
+        async with deployment.session.post(path, json={"input": {}}, headers={"Authorization": token}) as response:
+            text = await response.text()
+        assert (response.status == 200) or int(response.headers["Retry-After"]) >= 1
+        return "" if response.status == 200 else text
+
+    async with deployment:
+        calls = [asyncio.create_task(work()) for work in (by_the_door, by_the_api) * 5]
+        await eventually(lambda: sum(each.done() for each in calls) == 7, "seven are refused")
+        assert shop.held == 3
+        shop.let_go.set()
+        found = [each for each in await asyncio.gather(*calls) if each]
+        assert len(found) == 7
+        assert all("3 calls run, which is governance.max_concurrent" in each for each in found), found
+        assert [await by_the_door(), await by_the_api()] == ["", ""]

@@ -37,9 +37,8 @@ class Governance(Section):
     deny: Patterns = Field(default=_GOVERNANCE.deny, examples=[["*.delete-*"]])
     """As `allow`, and wins over it."""
     max_concurrent: int = Field(default=0, ge=0, le=100_000, examples=[10])
-    """Most calls over the API at the same time, over all workers; more get 429 `concurrency_limit`. Calls at a front
-    door for MCP are not counted: the `max_concurrent` of their connections holds for them. `0`: no limit besides
-    those."""
+    """Most calls at the same time over the API and at front doors for MCP together, over all workers; more get 429
+    `concurrency_limit`. `0`: no limit besides those of their connections."""
     timeout_ms: Milliseconds | None = Field(default=None, ge=1, le=3_600_000, examples=[30000])
     """No call takes longer, whatever its action and its caller say; `null`: no such limit."""
 

@@ -49,8 +49,9 @@ class FallbackMetrics:
 
 
 def only_fallbacks(upstreams: Mapping[str, Upstream], others: Container[str]) -> list[Upstream]:
-    """Those of ``upstreams`` that serve fallbacks alone. ``others``: the names of those that proxies name first."""
-    return [upstream for name, upstream in upstreams.items() if name not in others]
+    """Those of ``upstreams`` that serve fallbacks alone. ``others``: the names of those that proxies name first. One
+    without an endpoint serves nothing."""
+    return [upstream for name, upstream in upstreams.items() if name not in others and upstream.endpoints]
 
 
 def _gauges(upstream: Upstream) -> Iterator[tuple[int, int]]:

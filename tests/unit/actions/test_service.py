@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 
 import pytest
 from harness.answers import answer, each_request
-from harness.upstream import Upstream, refused_url
+from harness.calling import Calling
+from harness.patience import eventually
+from harness.upstream import Link, Upstream, refused_url
 
 from gateway.actions.call import Ended
 from gateway.actions.service import Actions, result_of
@@ -129,3 +132,65 @@ async def test_an_id_that_is_none_is_replaced(upstream: Upstream, given: str) ->
 
 async def test_before_the_first_configuration_there_is_nothing() -> None:
     assert Actions().actions("default") == []
+
+
+LIMITED = """
+connections: {{shop: {{base_url: "{url}"}}}}
+actions: {{find: {{connection: shop, path: /find}}}}
+{governance}
+"""
+
+
+@pytest.mark.covers("ACT-39")
+async def test_all_calls_together_are_bounded_and_those_before_a_reload_count(upstream: Upstream) -> None:
+    let_go = asyncio.Event()
+
+    async def hold(link: Link) -> None:
+        while True:
+            await link.request()
+            await let_go.wait()
+            await link.send(answer(b"ok"))
+
+    upstream.behaviour = hold
+    text = LIMITED.format(url=upstream.url, governance="governance: {max_concurrent: 2}")
+    async with Calling(text) as make:
+        calls = [asyncio.create_task(make("find")) for _ in range(2)]
+        await eventually(lambda: make.gateway.exchanges == 2, "both run")
+        failure = (await make("find"))["failure"]
+        assert failure is not None
+        assert (failure["status"], failure["code"], failure["retry_after"] >= 1) == (429, "concurrency_limit", True)
+        assert failure["message"] == "2 calls run, which is governance.max_concurrent; call again when one has ended"
+        planned = await make.gateway.actions.call(make.gateway.server, Asked("default", "find", dry_run=True))
+        assert planned["failure"] is None, "a dry run takes no permit"
+        calls[0].cancel()
+        await asyncio.gather(calls[0], return_exceptions=True)
+        calls.append(asyncio.create_task(make("find")))
+        await eventually(lambda: make.gateway.exchanges == 2, "its place is free")
+        await make.reload(text.replace("max_concurrent: 2", "max_concurrent: 3"))
+        calls.append(asyncio.create_task(make("find")))
+        await eventually(lambda: make.gateway.exchanges == 3, "there is one more")
+        assert await make.code("find") == "concurrency_limit"
+        await make.reload(LIMITED.format(url=upstream.url, governance=""))
+        calls.append(asyncio.create_task(make("find")))
+        await eventually(lambda: make.gateway.exchanges == 4, "there is no limit now")
+        let_go.set()
+        assert [each["status"] for each in await asyncio.gather(*calls[1:])] == [200] * 4
+
+
+@pytest.mark.covers("ACT-39")
+async def test_a_call_counts_until_its_body_is_taken(upstream: Upstream) -> None:
+    upstream.behaviour = each_request(lambda message: answer(bytes(1 << 19)))
+    text = LIMITED.format(url=upstream.url, governance="governance: {max_concurrent: 1}")
+    async with Calling(text) as make:
+        actions, server, asked = make.gateway.actions, make.gateway.server, Asked("default", "find", pieces=True)
+        called = await actions.call(server, asked)
+        refused = await actions.call(server, asked)
+        assert (refused["failure"] and refused["failure"]["code"]) == "concurrency_limit"
+        assert await make.code("find") == "concurrency_limit"
+        while not (await actions.bodies.piece(called["rest"]))["done"]:
+            pass
+        again = await actions.call(server, asked)
+        assert again["failure"] is None
+        actions.bodies.leave(again["rest"])
+        await eventually(lambda: make.gateway.exchanges == 0, "it has ended")
+        assert await make.code("find") == ""

@@ -305,56 +305,26 @@ async def test_a_call_does_not_wait_for_a_place_that_no_process_serves(tmp_path:
             assert {each["request_id"] for each in found} == {"0", "2"}
 
 
-@pytest.mark.covers("ACT-39")
-async def test_the_calls_of_all_workers_together_are_bounded(workers: Workers) -> None:
-    most = 2
-    bounded = Dispatch(workers.fleet, lambda: most)
-    for plane in workers.planes:
-        plane.held = asyncio.Event()
-    running = [asyncio.create_task(bounded.call(ASKED)) for _ in range(2)]
-    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 2, "both run")
-    refused = (await bounded.call(ASKED))["failure"]
-    assert refused is not None
-    assert (refused["status"], refused["code"]) == (429, "concurrency_limit")
-    assert "governance.max_concurrent" in refused["message"]
-    running[0].cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running[0]
-    running.append(asyncio.create_task(bounded.call(ASKED)))
-    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 3, "its place is free")
-    most = 0
-    running.append(asyncio.create_task(bounded.call(ASKED)))
-    await eventually(lambda: sum(len(plane.asked) for plane in workers.planes) == 4, "there is no limit now")
-    for plane in workers.planes:
-        assert plane.held is not None
-        plane.held.set()
-    await asyncio.gather(*running[1:])
-
-
-@pytest.mark.covers("ACT-39", "ACT-46")
-async def test_the_rest_of_a_body_comes_from_its_worker_and_counts_until_its_end(workers: Workers) -> None:
-    bounded = Dispatch(workers.fleet, lambda: 2)
+@pytest.mark.covers("ACT-46")
+async def test_the_rest_of_a_body_comes_from_its_worker(workers: Workers) -> None:
+    dispatch = workers.dispatch
     asked = replace(ASKED, pieces=True)
-    one, two = await bounded.call(asked), await bounded.call(asked)
-    assert (await bounded.call(asked))["failure"] is not None, "both run"
+    one, two, three = [await dispatch.call(asked) for _ in range(3)]
     plane = workers.planes[int(one["request_id"])]
     plane.pieces = [
         {"data": b"\x00\xff", "done": False, "failure": None},
         {"data": b"", "done": True, "failure": draining()},
     ]
-    assert (await bounded.piece(one["rest"]))["data"] == b"\x00\xff"
-    assert await bounded.piece(one["rest"]) == {"data": b"", "done": True, "failure": draining()}
+    assert (await dispatch.piece(one["rest"]))["data"] == b"\x00\xff"
+    assert await dispatch.piece(one["rest"]) == {"data": b"", "done": True, "failure": draining()}
     with pytest.raises(ChannelError, match="not there any more"):
-        await bounded.piece(one["rest"])
-    await bounded.leave(two["rest"])
-    await bounded.leave(two["rest"])
+        await dispatch.piece(one["rest"])
+    await dispatch.leave(two["rest"])
+    await dispatch.leave(two["rest"])
     left = workers.planes[int(two["request_id"])].left
     await eventually(lambda: left == [two["rest"]], "its worker ends the call")
-    three, four = await bounded.call(asked), await bounded.call(asked)
-    assert (three["failure"], four["failure"]) == (None, None)
     with pytest.raises(RefusedError, match="not there any more"):
-        await bounded.piece(three["rest"])  # the worker has given it up
-    assert (await bounded.call(ASKED))["failure"] is None
+        await dispatch.piece(three["rest"])  # the worker has given it up
 
 
 async def test_a_body_whose_piece_is_given_up_is_left_at_its_worker(workers: Workers) -> None:

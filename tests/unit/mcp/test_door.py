@@ -228,12 +228,17 @@ async def test_limits_of_the_door_itself_are_told_in_the_words_of_its_protocol(u
         assert text_of(await running) == "done"
 
 
-async def test_calls_at_a_door_are_not_counted_by_the_governance(upstream: Upstream) -> None:
+@pytest.mark.covers("ACT-39")
+async def test_calls_at_a_door_are_counted_by_the_governance(upstream: Upstream) -> None:
     held = Held(upstream)
-    async with opened(file(upstream.url) + "governance: {max_concurrent: 1}\n") as door:
+    async with opened(file(upstream.url) + "governance: {max_concurrent: 2}\n") as door:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(door.call("slow")) for _ in range(2)]
             await eventually(lambda: len(held.links) == 2, "two calls run")
+            refused = await door.call("slow")
+            assert refused["isError"] is True
+            assert text_of(refused).startswith("2 calls run, which is governance.max_concurrent; call again")
+            assert (refused["_meta"]["reason"], refused["_meta"]["retryAfter"] >= 1) == ("concurrency_limit", True)
             held.let_go.set()
         assert [text_of(task.result()) for task in running] == ["done"] * 2
 

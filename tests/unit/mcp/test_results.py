@@ -61,7 +61,8 @@ def text_of(made: dict[str, Any]) -> str:
     ],
 )
 def test_a_refusal_is_a_sentence(reason: errors.Reason, seconds: int, sentence: str) -> None:
-    failure: Failure = {"status": reason.status, "code": reason.code, "title": reason.title, "message": "why"}
+    message = reason.details if "its limit of" in sentence else "why"
+    failure: Failure = {"status": reason.status, "code": reason.code, "title": reason.title, "message": message}
     if seconds:
         failure["retry_after"] = seconds
     made = result(called(failure=failure))
@@ -69,6 +70,11 @@ def test_a_refusal_is_a_sentence(reason: errors.Reason, seconds: int, sentence: 
     assert text_of(made) == sentence
     about = {"requestId": "r1", "reason": reason.code} | ({"retryAfter": seconds} if seconds else {})
     assert made["_meta"] == about
+
+
+def test_a_limit_of_more_than_this_tool_says_itself_what_it_is() -> None:
+    found = refusal("this tool", errors.CONCURRENCY_LIMIT.code, "3 calls run, which is governance.max_concurrent", 2, 5)
+    assert found == "3 calls run, which is governance.max_concurrent; try again in 2 s."
 
 
 def test_without_a_known_limit_the_details_are_the_sentence() -> None:
