@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validato
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from gateway.config.schema.descriptions import descriptions
 from gateway.config.variables import Substituted
 
 
@@ -24,7 +25,7 @@ class Section(BaseModel):
         strict=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
+        defer_build=True,  # most sections are only ever part of another, and need no validator of their own
     )
     refused: ClassVar[Mapping[str, str]] = {}
     further: ClassVar[type[Section] | None] = None
@@ -51,9 +52,10 @@ class Section(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Descriptions on one line, because the line breaks of the source mean nothing to a reader of the schema."""
+        """The docstring below a key is its description, unless the key has one already."""
         reference = handler(core_schema)
-        for key in handler.resolve_ref_schema(reference)["properties"].values():
-            if "description" in key:
-                key["description"] = " ".join(key["description"].split())
+        keys = handler.resolve_ref_schema(reference)["properties"]
+        for name, description in descriptions(cls, Section).items():
+            if name in cls.model_fields and (key := cls.model_fields[name].alias or name) in keys:
+                keys[key].setdefault("description", description)
         return reference
