@@ -235,5 +235,5 @@ def _fleet(folder: pathlib.Path, roster: Roster) -> Fleet:
     return Fleet(workers, roster.pids)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # a supervisor that began with an earlier version starts it like that
     sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final, TypedDict
 
-from gateway.launch import PYTHON
+from gateway.launch import PROGRAM
 from gateway.workers import confinement
 from gateway.workers.child import Child
 from gateway.workers.inherited import Inherited
@@ -102,7 +102,7 @@ class Crew:
         given = (*own, *inherited.handover(slot), *self._shared)
         return Child(
             "worker" if self._workers == 1 else f"worker {slot}",
-            [*PYTHON, "gateway.workers.worker", str(slot), str(place), *map(str, given)],
+            [*PROGRAM, "gateway.workers.worker", str(slot), str(place), *map(str, given)],
             given,
             confinement.environment(os.environ if self._env is None else self._env, inherited.roster.variables()),
             pulse,
@@ -118,7 +118,7 @@ class Crew:
         given = (inherited.alive, inherited.report_ready, pulse.writer, inherited.table, *inherited.counters)
         return Child(
             "control process",
-            [*PYTHON, "gateway.control.process", self._options, str(inherited.folder), *map(str, given)],
+            [*PROGRAM, "gateway.control.process", self._options, str(inherited.folder), *map(str, given)],
             given,
             self._env,
             pulse,

@@ -84,5 +84,5 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # a supervisor that began with an earlier version starts it like that
     sys.exit(main(sys.argv[1:]))

@@ -21,7 +21,7 @@ from harness.upstream import Upstream
 
 import gateway as package
 
-FAILS = 'if __name__ == "__main__":\n    raise SystemExit(1)\n'
+FAILS = 'import sys\nif "gateway.launch" in sys.orig_argv:\n    raise SystemExit(1)\n'
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,25 @@ def test_a_process_that_does_not_end_is_ended() -> None:
     code = "launch.end_within(0.05, 5, lambda: print('last', flush=True)); time.sleep(30)"
     done = subprocess.run([sys.executable, "-c", BEGIN + code], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout) == (5, "last\n")
+
+
+def test_imports_are_made_without_the_collector_and_the_next_collections_leave_them_out() -> None:
+    code = (
+        "import gc\nwith launch.importing(): during = gc.isenabled(); import decimal\n"
+        "print(during, gc.isenabled(), gc.get_freeze_count() > 1000, decimal in gc.get_objects())"
+    )
+    assert run(code) == "False True True False"
+
+
+def test_the_collector_works_again_after_an_import_that_fails() -> None:
+    code = (
+        "import gc\ntry:\n    with launch.importing(): import no_such_module\nexcept ImportError: print(gc.isenabled())"
+    )
+    assert run(code) == "True"
+
+
+def test_a_program_gets_its_arguments_and_its_result_is_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("def main(arguments):\n    print(arguments)\n    return 7\n")
+    command = [sys.executable, "-m", "gateway.launch", "program", "a", "-b"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "['a', '-b']\n", "")
