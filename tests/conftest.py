@@ -21,6 +21,11 @@ from harness.upstream import BlackHole, Upstream
 if TYPE_CHECKING:
     from harness.rig import GatewayFor
 
+# A run starts some hundred processes of the gateway. Without the cache of compiled modules, which some environments
+# switch off, each of them compiles all of its code again: a third of the start of a worker.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 PASSED = pytest.StashKey[bool]()
 FAILED = pytest.StashKey[bool]()
 """The test has failed, in whichever phase."""
