@@ -13,9 +13,9 @@ def main() -> None:
     """Run the command line of this process."""
     launch.open_standard_descriptors()
     launch.hold_signals()
-    with launch.importing():
-        from gateway import cli
-        from gateway.workers import confinement
+    launch.ends_soon()
+    from gateway import cli
+    from gateway.workers import confinement
 
     confinement.seal()  # also commands hold secrets, such as tokens and the values of `gateway secret set`
 

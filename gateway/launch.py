@@ -6,6 +6,7 @@ Nothing heavy is imported here, because this has to happen before the imports of
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -36,6 +37,9 @@ SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal
 MOST_WORKERS: Final = 32
 """The shared page has a slot for two processes of each, and one more."""
 
+_OBJECTS_OF_IMPORTS: Final = 200_000
+"""More than the imports of any command make, so that they begin no collection; a large import of records does."""
+
 _OTHERS: Final = 0o027
 """Permissions that are always masked, whatever umask the gateway was started with: others get no access."""
 _OWNER: Final = 0o077
@@ -56,6 +60,15 @@ def importing() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def ends_soon() -> None:
+    """For the command line: collect rarely, and not at the end, because a command is mostly imports.
+
+    It makes them where it needs them, and not all at its start as a program of `main` does.
+    """
+    gc.set_threshold(_OBJECTS_OF_IMPORTS)
+    atexit.register(gc.freeze)
 
 
 def hold_signals() -> None:

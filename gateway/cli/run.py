@@ -122,10 +122,9 @@ def run(
 
 def _run(config: pathlib.Path, overrides: Overrides, workers: int | None) -> int:
     """One process when the file is the whole configuration, else a supervised control process and workers."""
-    with launch.importing():
-        from gateway.cli import exposure
-        from gateway.config import installation, load, unmet
-        from gateway.observe.process_log import begin_process_log
+    from gateway.cli import exposure
+    from gateway.config import installation, load, unmet
+    from gateway.observe.process_log import begin_process_log
 
     settings = load.load_settings(config, os.environ)
     begin_process_log()

@@ -115,3 +115,20 @@ def test_a_program_gets_its_arguments_and_its_result_is_the_exit_code(tmp_path: 
     command = [sys.executable, "-m", "gateway.launch", "program", "a", "-b"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (7, "['a', '-b']\n", "")
+
+
+def test_a_command_collects_neither_while_it_imports_nor_at_its_end() -> None:
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(before == [each['collections'] for each in gc.get_stats()],"
+        " gc.get_freeze_count() > 1000))\n"
+        "launch.ends_soon(); before = [each['collections'] for each in gc.get_stats()]; import gateway.control.process"
+    )
+    assert run(code) == "True True"
+
+
+def test_a_command_that_makes_many_objects_collects() -> None:
+    code = (
+        "import gc; launch.ends_soon(); before = gc.get_stats()[0]['collections']\n"
+        "kept = [[] for _ in range(1_000_000)]; print(gc.get_stats()[0]['collections'] - before)"
+    )
+    assert 0 < int(run(code)) < 10
