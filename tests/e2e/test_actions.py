@@ -190,7 +190,7 @@ async def test_three_failing_calls_open_the_breaker_for_the_proxy(
             assert (status, told["verdict"], told["reason"]) == (200, "refuse", "breaker_open")
             (move,) = told["breaker"]["moves"]
             assert {each["action"] for each in move["outcomes"]} == {"action/fail"}
-        code, out, _ = await made.cli("explain", "hub", remote=True)
+        code, out, _ = await made.here("explain", "hub", remote=True)
         assert (code, " of action/fail" in out) == (0, True)
 
 
@@ -242,7 +242,7 @@ async def _spend(made: Spoken) -> None:
         assert [(each["of"], each["name"], each["left"]) for each in found["rates"]] == [
             ("connection/metered", "account", 0)
         ]
-    code, out, _ = await made.cli("explain", "meter", remote=True)
+    code, out, _ = await made.here("explain", "meter", remote=True)
     assert (code, "rate limit account of connection/metered" in out) == (0, True)
 
 
@@ -334,8 +334,8 @@ async def test_no_planted_secret_stands_in_any_output(tmp_path: Path, upstream: 
         await made.api("GET", "/metrics")
         status, found = await made.execute("page")
         assert (await made.api("GET", f"/requests/{found['request_id']}"))[0] == 200
-        await made.cli("connection", "show", "old", remote=False)
-        await made.cli("action", "call", "order", "--input", "item=1", "--dry-run", remote=False)
+        await made.here("connection", "show", "old", remote=False)
+        await made.here("action", "call", "order", "--input", "item=1", "--dry-run", remote=False)
         await eventually(lambda: "action/page" in (tmp_path / "access.log").read_text(), "the log is written")
         everything = "\n".join([*made.texts, deployment.log.read_text(), (tmp_path / "access.log").read_text()])
         assert 'proxy="action/order"' in everything

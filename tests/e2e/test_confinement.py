@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -78,7 +77,7 @@ async def test_proxies_of_the_database_read_listed_variables_alone(
             told = f"proxy {name} of the database names {{env.{name}}}"
             await eventually(lambda told=told: told in gateway.log.read_text(), told, 10)  # type: ignore[misc]
             await gateway.comes_to(f"/{name}", (500, "template_missing"))
-        checked = await asyncio.to_thread(gateway.cli, "check")
+        checked = await gateway.here("check")
         assert (checked.returncode, checked.stdout) == (0, f"{gateway.config}: ok (1 proxy)\n")
         assert "warning: proxy PGPASSWORD of the database names {env.PGPASSWORD}" in checked.stderr
         assert "warning: proxy GATEWAY_MASTER_KEY of the database names" in checked.stderr
@@ -112,12 +111,12 @@ async def test_a_secret_that_does_not_exist_is_named_wherever_an_operator_looks(
         assert gateway.log.read_text().count(told) == 1
         assert await gateway.get("/web") == (500, "template_missing")
         assert "there is no value for {secret.KEY}" in (await gateway.call("GET", "/upstreams/web/explain"))["sentence"]
-        checked = await asyncio.to_thread(gateway.cli, "check")
+        checked = await gateway.here("check")
         assert f"warning: {told}" in checked.stderr
         await gateway.call("PUT", "/secrets/KEY", {"value": "sk-live-9"})
         await gateway.comes_to("/web", (200, ""))
         assert (await gateway.call("GET", "/upstreams/web/explain"))["verdict"] == "admit"
-        assert (await asyncio.to_thread(gateway.cli, "check")).stderr == ""
+        assert (await gateway.here("check")).stderr == ""
         await gateway.call("DELETE", "/secrets/KEY?force=true")
         await eventually(lambda: gateway.log.read_text().count(told) == 2, "the same warning again", 10)
 
@@ -141,5 +140,5 @@ async def test_a_bound_secret_reaches_no_other_origin(tmp_path: Path, upstream: 
         seen = len(upstream.requests)
         await gateway.comes_to("/stray", (500, "template_missing"))
         assert len(upstream.requests) == seen
-        checked = await asyncio.to_thread(gateway.cli, "check")
+        checked = await gateway.here("check")
         assert f"warning: {told}" in checked.stderr

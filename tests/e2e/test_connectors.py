@@ -63,7 +63,7 @@ async def test_a_connector_of_others_passes_every_layer(tmp_path: Path) -> None:
     async with Memcached() as server, deployed(tmp_path, server.port) as deployment:
         assert (await execute(deployment, "put", key="a", value="7"))[1]["body"] == "STORED"
         command = ("action", "call", "value", "--input", "key=a", "--output", "body-only")
-        found = await asyncio.to_thread(deployment.cli, *command)
+        found = await asyncio.to_thread(deployment.cli, *command)  # a process that finds the other package
         assert json.loads(found.stdout) == {"value": "7"}
         assert (await asyncio.to_thread(deployment.cli, "connection", "test", "cache")).returncode == 0
         connections = await deployment.call("GET", "/connections")
@@ -155,7 +155,7 @@ async def test_no_credential_of_a_store_is_shown(tmp_path: Path) -> None:
             ("connection", "test", "cache"),
             ("check",),
         ):
-            done = await asyncio.to_thread(deployment.cli, *command)
+            done = await deployment.here(*command)
             texts += [done.stdout, done.stderr]
         assert json.loads(texts[7]) == {"rows": [{"id": 7, "item": "tea"}], "truncated": False}
         assert "SELECT id FROM orders WHERE item = :password" in texts[9]

@@ -341,9 +341,9 @@ async def test_no_secret_shows_anywhere(tmp_path: Path, upstream: Upstream) -> N
         await gateway.call("DELETE", "/secrets/KEY?force=true")
         assert await gateway.get("/web", Authorization=bearer) == (500, "template_missing")
         await gateway.call("PUT", "/secrets/KEY", {"value": secret})
-        exported = await asyncio.to_thread(gateway.cli, "export", str(tmp_path / "out.yaml"))
+        exported = await gateway.here("export", str(tmp_path / "out.yaml"))
         assert exported.returncode == 0, exported.stderr
-        helps = [await asyncio.to_thread(gateway.cli, *c, "--help", config=False) for c in ((), ("proxy", "set"))]
+        helps = [await gateway.here(*c, "--help", config=False) for c in ((), ("proxy", "set"))]
         own = str(gateway.pid("supervisor"))  # other tests show the same password
         ps = ["ps", "ww", "-o", "args", "--pid", own, "--ppid", own]
         processes = (await asyncio.to_thread(subprocess.run, ps, capture_output=True, text=True)).stdout

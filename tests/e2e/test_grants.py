@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from harness import command
 from harness.answers import answer, each_request
 from harness.deployment import Deployment
 from harness.identity_provider import CLIENT, SECRET, IdentityProvider, refused
@@ -108,15 +107,10 @@ class Scene:
     async def cli(self, *arguments: str, remote: bool = True) -> tuple[int, str, str]:
         deployment = self.deployment
         where = ["--server", deployment.admin] if remote else ["--config", str(deployment.config)]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway", *arguments, *where),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**deployment.env, "GATEWAY_TOKEN": deployment.token},
-        )
-        out, error = await process.communicate()
+        env = {**deployment.env, "GATEWAY_TOKEN": deployment.token}
+        code, out, error = await command.run([*arguments, *where], env)
         self.texts += [out.decode(), error.decode()]
-        return process.returncode or 0, out.decode(), error.decode()
+        return code, out.decode(), error.decode()
 
     async def agree(self) -> None:
         """A person authorizes `ac` in a browser."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.deployment import Deployment
+from harness.deployment import START, Deployment
 from harness.mcp_peers import ERAS, client, server
+from harness.patience import when
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -69,7 +70,9 @@ async def test_what_a_server_offers_becomes_actions(tmp_path: Path, era: str) ->
 
         async def cli(*words: str, far: bool = False) -> Any:
             options = there if far else []
-            return await asyncio.to_thread(deployment.cli, *words, *options, config=not far)
+            if words[:2] == ("action", "import-mcp") and "--create" not in words:  # it writes to /dev/stdout
+                return await asyncio.to_thread(deployment.cli, *words, *options, config=not far)
+            return await deployment.here(*words, *options, config=not far)
 
         async def both(*words: str) -> Any:
             """The result of the command with either place, which is the same."""
@@ -91,15 +94,22 @@ async def test_what_a_server_offers_becomes_actions(tmp_path: Path, era: str) ->
 
         written = await both("action", "import-mcp", "peer", "--only", "a*")
         assert (written.returncode, written.stderr) == (0, "1 action\n")
+        assert written.stdout.startswith("actions:")
         deployment.write("[]", f"{more.format(url=url)}\n{written.stdout}")
         called = await cli("action", "call", "add", "--input", '{"a": 1, "b": 2}', "--output", "body-only")
-        assert json.loads(called.stdout)["structuredContent"] == {"result": 3}, called.stderr
+        assert called.returncode == 0, called.stderr
+        assert json.loads(called.stdout)["structuredContent"] == {"result": 3}
         wrong = await cli("action", "call", "add", "--input", '{"a": "x"}')
         assert wrong.returncode == 2
         none = await cli("action", "import-mcp", "peer", "--only", "z*")
         assert (none.returncode, "no tool that can be called" in none.stderr) == (2, True)
 
         deployment.write("[]", more.format(url=url))
+
+        async def gone() -> bool:
+            return (await deployment.call("GET", "/actions"))["items"] == []
+
+        await when(gone, START, "the file without its action")
         dry = await both("action", "import-mcp", "peer", "--create", "--dry-run")
         trns = [f"trn:openact:default:action/mcp/{name}@v1" for name in ("add", "fail", "hold", "release", "tally")]
         assert dry.stdout.splitlines() == [f"+ {each}" for each in trns], dry.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -76,7 +75,7 @@ async def test_one_that_leaks_is_replaced_and_a_bound_that_is_too_small_replaces
         assert pids(gateway) == after
         (tmp_path / "token").write_text(gateway.token)
         where = ["--server", gateway.admin, "--token-file", str(tmp_path / "token")]
-        shown = await asyncio.to_thread(gateway.cli, "status", *where, config=False)
+        shown = await gateway.here("status", *where, config=False)
         line = shown.stdout.splitlines()[-1]
         assert line.startswith("worker_max_memory is 10 MiB (RSS); worker 0 has "), shown
         assert "replaced 1 times, and no more: a fresh one is above the bound" in line

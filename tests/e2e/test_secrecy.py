@@ -146,10 +146,10 @@ async def test_no_credential_stands_in_any_output(tmp_path: Path, upstream: Upst
             ("session", "list"),
             ("secret", "list"),
         ):
-            result = await asyncio.to_thread(deployment.cli, *arguments)
+            result = await deployment.here(*arguments)
             assert result.returncode == 0, result.stderr
             session.texts += [result.stdout, result.stderr]
-        result = await asyncio.to_thread(deployment.cli, "token", "create", "file", "--to", str(tmp_path / "a.token"))
+        result = await deployment.here("token", "create", "file", "--to", str(tmp_path / "a.token"))
         session.texts += [result.stdout, result.stderr]
         hidden["a token in a file"] = (tmp_path / "a.token").read_text().strip()
         await session.api("POST", "/auth/logout", token=login)

@@ -201,10 +201,10 @@ async def test_twelve_planted_secrets_stand_nowhere(tmp_path: Path, upstream: Up
         for path in ("/metrics", "/audit?per_page=1000", "/proxies", "/openapi.json"):
             await made.api("GET", path)
         for remote in (True, False):
-            await made.cli("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
+            await made.here("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
             made.texts.append((tmp_path / "export.yaml").read_text())
-            await made.cli("action", "call", "order", "--input", "item=1", "--dry-run", remote=remote)
-        code, out, _ = await made.cli("db", "backup", "--to", str(tmp_path / "copy.db"), remote=False)
+            await made.here("action", "call", "order", "--input", "item=1", "--dry-run", remote=remote)
+        code, out, _ = await made.here("db", "backup", "--to", str(tmp_path / "copy.db"), remote=False)
         assert code == 0, out
         with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
             made.texts += [*copy.iterdump()]
@@ -272,7 +272,7 @@ async def test_connectors_of_the_database_are_served_and_their_passwords_stand_n
             there, here = [await made.here(*words, remote=remote) for remote in (True, False)]
             assert (there[0], there[2]) == (here[0], here[2]), words
         for remote in (True, False):
-            code, _, error = await made.cli("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
+            code, _, error = await made.here("connection", "export", str(tmp_path / "export.yaml"), remote=remote)
             assert code == 0, error
             made.texts.append((tmp_path / "export.yaml").read_text())
         for path in (

@@ -211,7 +211,7 @@ async def test_operators_see_and_replace_workers_by_commands(tmp_path: Path, ups
     async with several(tmp_path, upstream) as gateway:
         (tmp_path / "token").write_text(gateway.token)
         where = ["--server", gateway.admin, "--token-file", str(tmp_path / "token")]
-        shown = await asyncio.to_thread(gateway.cli, "status", *where, config=False)
+        shown = await gateway.here("status", *where, config=False)
         assert shown.returncode == 0, shown.stderr
         for slot, pid in pids(gateway).items():
             assert any(line.split()[:2] == [str(slot), str(pid)] for line in shown.stdout.splitlines()), shown.stdout

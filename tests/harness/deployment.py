@@ -21,6 +21,7 @@ from gateway.identity.tokens import digest, mint
 from gateway.store import schema
 from gateway.store.keys import KeyRing
 from gateway.store.store import Store
+from harness import command
 from harness.ending import end
 from harness.patience import ANSWER, eventually
 
@@ -66,8 +67,14 @@ class Deployment:
 
     def cli(self, *arguments: str, stdin: str = "", config: bool = True) -> subprocess.CompletedProcess[str]:
         where = ["--config", str(self.config)] if config else []
-        command = [sys.executable, "-m", "gateway", *arguments, *where]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=90, env=self.env)
+        line = [sys.executable, "-m", "gateway", *arguments, *where]
+        return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=90, env=self.env)
+
+    async def here(self, *arguments: str, config: bool = True) -> subprocess.CompletedProcess[str]:
+        """As `cli`, without a process of its own."""
+        where = ["--config", str(self.config)] if config else []
+        code, out, error = await command.run([*arguments, *where], self.env)
+        return subprocess.CompletedProcess([*arguments], code, out.decode(), error.decode())
 
     async def __aenter__(self) -> Self:
         await self._prepare()
@@ -98,8 +105,8 @@ class Deployment:
 
     async def start(self) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-P", "-m", "gateway", "run", "--config", str(self.config)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=self.env, cwd=self.folder)
+            line = [sys.executable, "-P", "-m", "gateway", "run", "--config", str(self.config)]
+            self._process = subprocess.Popen(line, stdout=log, stderr=log, env=self.env, cwd=self.folder)
         await self.greeted(1)
 
     async def greeted(self, times: int) -> None:
@@ -150,8 +157,8 @@ class Deployment:
     def pids(self, role: str) -> list[int]:
         """As `pid`, of all processes with this role."""
         assert self._process is not None
-        command = ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]]
-        return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True).stdout.split()]
+        line = ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]]
+        return [int(pid) for pid in subprocess.run(line, capture_output=True, text=True).stdout.split()]
 
     async def replaced(self, role: str, before: int) -> None:
         """Wait until another process than ``before`` has this role."""
