@@ -72,8 +72,11 @@ def child_of(supervisor: int, module: str) -> int:
 
 
 def children_of(supervisor: int, module: str) -> list[int]:
-    """All of them, the oldest first."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    """All of them, the oldest first; none when the supervisor has ended."""
+    try:
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [int(pid) for pid in children if module.encode() in command_line(int(pid))]
 
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import aiohttp
 import argon2
+from stage import child_of, children_of
 
 from gateway.identity.tokens import digest, mint
 from gateway.store import schema
@@ -149,16 +150,12 @@ class Deployment:
         assert self._process is not None
         if role == "supervisor":
             return self._process.pid
-        found = subprocess.run(
-            ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]], capture_output=True, text=True
-        ).stdout.split()
-        return int(found[0]) if found else 0
+        return child_of(self._process.pid, _MODULES[role])
 
     def pids(self, role: str) -> list[int]:
         """As `pid`, of all processes with this role."""
         assert self._process is not None
-        line = ["pgrep", "-P", str(self._process.pid), "-f", _MODULES[role]]
-        return [int(pid) for pid in subprocess.run(line, capture_output=True, text=True).stdout.split()]
+        return children_of(self._process.pid, _MODULES[role])
 
     async def replaced(self, role: str, before: int) -> None:
         """Wait until another process than ``before`` has this role."""

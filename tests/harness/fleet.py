@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
+from stage import command_line
 
 from harness.answers import ok
 from harness.deployment import START, Deployment
@@ -30,14 +30,12 @@ def several(folder: Path, upstream: Upstream, number: int = 2, **options: str) -
 
 def pids(gateway: Deployment) -> dict[int, int]:
     """The processes of the workers, by number: the newest of each."""
-    found = subprocess.run(
-        ["pgrep", "-a", "-P", str(gateway.pid("supervisor")), "-f", "gateway.workers.worker"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.splitlines()
-    split = (line.partition("gateway.workers.worker ")[::2] for line in found)
-    return {int(arguments.split()[0]): int(command.split()[0]) for command, arguments in split}
+    found = {}
+    for pid in gateway.pids("worker"):
+        _, _, arguments = command_line(pid).partition(b"gateway.workers.worker\0")
+        if arguments:  # it has not ended since
+            found[int(arguments.split(b"\0")[0])] = pid
+    return found
 
 
 async def alone(gateway: Deployment, path: str = "/web") -> int:
