@@ -17,6 +17,16 @@ GRACE: Final = 2.0
 """Seconds that a drain leaves at least for taking what is there: also when it has cut the calls, because what is left
 of a body says why it breaks off."""
 
+
+async def until_taken(work: Coroutine[None, None, Ended], opening: Opening) -> Ended:
+    """``work``, which fills ``opening``; over when also the last piece is taken, because it is in memory until then."""
+    ended = await work
+    while opening.given and opening.stream is not None and opening.stream.received:
+        opening.taken.clear()
+        await opening.taken.wait()
+    return ended
+
+
 Make = Callable[[Opening], Coroutine[None, None, Ended]]
 
 
@@ -66,6 +76,7 @@ class Bodies:
         called = result(Ended(exchange, stream, None))
         stream.complete = complete
         stream.take()
+        opening.taken.set()
         called["rest"] = name = secrets.token_hex(16)
         self._open[name] = _Body(task, opening, failure, self._timer(name))
         return called
@@ -88,6 +99,7 @@ class Bodies:
         if self._open.get(name) is not body:  # left meanwhile
             raise OSError(LOST)
         data = stream.take()
+        body.opening.taken.set()
         if data or not body.task.done():
             body.timer = self._timer(name)
             return {"data": data, "done": False, "failure": None}

@@ -71,6 +71,8 @@ class Opening:
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
+        self.taken = asyncio.Event()
+        """Set when a piece is taken."""
         self.exchange: Exchange | None = None
         self.running: Running | None = None
 

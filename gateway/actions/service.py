@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gateway.actions.bodies import Bodies
+from gateway.actions.bodies import Bodies, until_taken
 from gateway.actions.call import Ended, Prepared, call
 from gateway.actions.cancellations import Make
 from gateway.actions.errors import InvalidCallError
@@ -34,6 +34,7 @@ from gateway.upstream.endpoint import Endpoint
 if TYPE_CHECKING:
     from gateway.actions.performers import Performers
 
+Work = Callable[[], Coroutine[None, None, Ended]]
 _MAX_ID: Final = 128
 _TOO_MANY: Final = "%d calls run, which is governance.max_concurrent; call again when one has ended"
 _STATUSES: Final = {"validation": 400, "forbidden": 403, "not_found": 404, "conflict": 409}
@@ -158,21 +159,21 @@ class Actions:
         try:
             if asked.pieces and not (entry.is_tool or _lists_tools(asked)):
                 return await self.bodies.begin(
-                    lambda opening: self._permitted(make(prepared, opening=opening)),
+                    lambda opening: self._permitted(lambda: until_taken(make(prepared, opening=opening), opening)),
                     lambda found: result_of(trn, found, time.monotonic() - began),
                     failure_of,
                 )
             if entry.is_tool or _lists_tools(asked):
-                work = self._of_server(entry, asked, make, server, served, token)
+                work = partial(self._of_server, entry, asked, make, server, served, token)
             else:
-                work = make(prepared)
+                work = partial(make, prepared)
             return result_of(trn, await self._permitted(work), time.monotonic() - began)
         except GatewayError as error:
             return {**_blank(trn, asked), "failure": _failed(error)}
 
-    def _permitted(self, work: Coroutine[None, None, Ended]) -> Coroutine[None, None, Ended]:
+    def _permitted(self, work: Work) -> Coroutine[None, None, Ended]:
         """``work`` with a permit of those for all calls. Raises `GatewayError` when there is none."""
-        return work if self._limiter is None else _with_permit(self._limiter, work)
+        return work() if self._limiter is None else _with_permit(self._limiter, work)
 
     async def _of_server(
         self, entry: Entry, asked: Asked, make: Make, server: Server, served: Served, token: CallToken | None
@@ -190,14 +191,13 @@ class Actions:
             return await (made.result(call_of(entry, asked.input)) if entry.is_tool else all_tools(made))
 
 
-async def _with_permit(limiter: Limiter, work: Coroutine[None, None, Ended]) -> Ended:
+async def _with_permit(limiter: Limiter, work: Work) -> Ended:
     permit = limiter.try_acquire()
     if permit == REFUSED:
-        work.close()
         raise GatewayError(CONCURRENCY_LIMIT, _TOO_MANY % limiter.max, retry_after=limiter.reserve_retry_after())
     since = limiter.clock()
     try:
-        return await work
+        return await work()
     finally:
         limiter.release(permit, seconds=limiter.clock() - since)
 
