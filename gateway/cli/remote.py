@@ -121,6 +121,8 @@ class RemoteCaller:
 
 def _why(error: Exception) -> str:
     """The cause alone: the texts of aiohttp name the address once more."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):  # with numbers of its own, which depend on the resolver
+        return f"its name cannot be resolved: {error.os_error.strerror or error.os_error}"
     if isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
         if cause.errno and not isinstance(cause, ssl.SSLError):  # whose numbers are not those of the system

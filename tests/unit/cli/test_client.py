@@ -64,7 +64,7 @@ def test_a_name_that_would_lead_to_another_route_is_not_sent(
     ("server", "sentence"),
     [
         ("http://127.0.0.1:1", "(Connection refused); see whether the gateway runs"),
-        ("http://no.such.name.invalid", "(Domain name not found); see whether the gateway runs"),
+        ("http://no.such.name.invalid", "(its name cannot be resolved: "),
         ("unix:/nowhere", "(No such file or directory); see whether the gateway runs"),
     ],
 )
