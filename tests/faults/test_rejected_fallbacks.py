@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from faults.test_fallback import counted, rig_of, to_spare
+from faults.test_fallback import counted, falling_back, rig_of, to_spare
 from faults.test_rejected_retries import BREAKS, BUSY, ONE, retries
 from harness.answers import answer, each_request, ok
 from harness.client import code_of
+from harness.frames import GET
+from harness.http2 import Http2Client
 from harness.patience import eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Upstream, refused_url
@@ -21,6 +23,7 @@ from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Endpoint, Queue, RateLimit
 from gateway.policy.machine import REFUSED
 from gateway.proxy.discard import MOST_BYTES
+from gateway.wire.h2.frames import window_update
 
 pytestmark = pytest.mark.plain
 
@@ -97,6 +100,26 @@ async def test_a_response_that_is_too_long_to_be_kept_is_lost(
     on = to_spare(statuses=((503, 503),))
     rig = await rig_of(gateway_for, upstream, spare, on, spare_settings=REJECTS["health"])
     assert code_of(await rig.ask()) == "no_healthy_endpoint"
+
+
+@pytest.mark.raw
+async def test_the_exchange_goes_on_until_its_caller_has_taken_the_response(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    upstream.behaviour = each_request(lambda _: answer(bytes(60_000), status=503))
+    on = to_spare(statuses=((503, 503),))
+    proxies = falling_back(upstream, spare, on, spare_settings=REJECTS["health"])
+    rig = await gateway_for("", proxies=proxies, http2=True)
+    client = await Http2Client.connect(rig.gateway.addresses[0], window=1000)
+    rig.clients.append(client)  # type: ignore[arg-type]
+    await client.request(1, GET)
+    await client.some(1, lambda response: len(response.body) == 1000)
+    await client.request(3, [*GET[:-1], (b":path", b"/spare")])
+    assert (await client.response(3)).status == 503
+    assert rig.gateway.exchanges == 1
+    await client.send(window_update(1, 59_000))
+    assert len((await client.response(1)).body) == 60_000
+    assert (await rig.log.last(2))["fallback"]["withheld"] == "health"
 
 
 async def test_a_queue_that_is_waited_for_in_vain_rejects_too(

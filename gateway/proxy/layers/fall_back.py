@@ -90,7 +90,7 @@ def fall_back(
                 await asyncio.sleep(limiter.linger)
             if ex.keeper is not None and not ex.keeper.keep(_bytes_needed(ex, rewrite)):
                 ex.discarded = None
-                _stand(ex, failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1), failed)
+                await _stand(ex, failed or GatewayError(LOCAL_RESOURCES, _NO_ROOM, retry_after=1), failed)
                 return
             before = [getattr(ex, name) for name in _OF_THE_FIRST]
             left = _time_left(ex, failed)
@@ -99,7 +99,7 @@ def fall_back(
             if rejection is not None:
                 for name, value in zip(_OF_THE_FIRST, before, strict=True):
                     setattr(ex, name, value)
-                _stand(ex, failed or rejection, failed)
+                await _stand(ex, failed or rejection, failed)
 
         return handle if second is None or buffers is None else _keeping(handle, buffers)
 
@@ -240,12 +240,14 @@ async def _ask(second: Handler, ex: Exchange, left: float) -> GatewayError | Non
     return None
 
 
-def _stand(ex: Exchange, error: GatewayError, failed: GatewayError | None) -> None:
+async def _stand(ex: Exchange, error: GatewayError, failed: GatewayError | None) -> None:
     """Let the caller have what the first upstream has brought: its response, or how it ``failed``. ``error`` is raised
     where there is neither."""
     keeper = ex.keeper
     if failed is not None or not isinstance(keeper, _Keeper) or not keeper.give(ex):
         raise error
+    if ex.downstream.full:  # the layer that waits for that, `deliver` or `limit`, is below
+        ex.blocked = await ex.downstream.sent()
 
 
 def _leave_behind(ex: Exchange, cause: str, failed: GatewayError | None, began: float, of: str) -> None:
