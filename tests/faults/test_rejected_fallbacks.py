@@ -132,7 +132,7 @@ async def test_a_queue_that_is_waited_for_in_vain_rejects_too(
     response = await rig.ask()
     assert (response.status, response.body) == (503, b"busy")
     line = await rig.log.last()
-    assert (line["fallback"]["withheld"], line["queue_ms"] >= 100) == ("queue", True)
+    assert (line["fallback"]["withheld"], line["queue_ms"] > 90) == ("queue", True), "a timer may be early"
     rig.gateway.upstreams["spare"].limiter.release(1)
 
 
