@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import GRPC_DUE, Exchange
 from gateway.core.message import UNTIL_CLOSE, ResponseHead
 from gateway.core.stream import ClientStream, Sink
 from gateway.proxy.discard import MOST_BYTES, Discard
+from gateway.proxy.grpc import status_of_trailers
 from gateway.wire.buffers import BufferPool
 
 Later = Callable[[Exchange, ResponseHead], Sink]
@@ -80,12 +81,14 @@ class KeptResponse(Discard):
         self.forget()
         ex.status = head.status
         sink = self._later(ex, head)
-        if head.length >= 0:
+        if head.length >= 0 and not trailers:  # which HTTP/2 has also behind a body whose length was announced
             sink.whole(body)
         else:
             if body:
                 sink.data(body, pooled=False)
             sink.end(trailers)
+        if ex.grpc_status == GRPC_DUE:
+            ex.grpc_status = status_of_trailers(trailers)
         ex.bytes_out, ex.blocked = down.body_out, down.blocked
 
     def forget(self) -> None:

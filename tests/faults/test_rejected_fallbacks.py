@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from faults.test_fallback import counted, falling_back, rig_of, to_spare
 from faults.test_rejected_retries import BREAKS, BUSY, ONE, retries
-from harness.answers import answer, each_request, ok
+from harness.answers import answer, chunk, each_request, head, ok
 from harness.client import code_of
 from harness.frames import GET
 from harness.http2 import Http2Client
 from harness.patience import eventually
 from harness.rig import GatewayFor, Rig
 from harness.upstream import Upstream, refused_url
+from wire.test_grpc import CALL
 
 from gateway.admin.explanations import explained as explained_line
 from gateway.config.fallback import Fallback, FixedResponse
@@ -120,6 +121,23 @@ async def test_the_exchange_goes_on_until_its_caller_has_taken_the_response(
     await client.send(window_update(1, 59_000))
     assert len((await client.response(1)).body) == 60_000
     assert (await rig.log.last(2))["fallback"]["withheld"] == "health"
+
+
+@pytest.mark.raw
+async def test_the_status_of_a_call_of_grpc_stands_too(
+    gateway_for: GatewayFor, upstream: Upstream, spare: Upstream
+) -> None:
+    called = head("Content-Type: application/grpc", "Transfer-Encoding: chunked") + chunk(b"a")
+    upstream.behaviour = each_request(lambda _: called + b"0\r\ngrpc-status: 8\r\n\r\n")
+    on = to_spare(statuses=((200, 200),))
+    proxies = falling_back(upstream, spare, on, spare_settings=REJECTS["health"])
+    rig = await gateway_for("", proxies=proxies, http2=True)
+    client = await Http2Client.connect(rig.gateway.addresses[0])
+    rig.clients.append(client)  # type: ignore[arg-type]
+    await client.request(1, CALL)
+    response = await client.response(1)
+    assert (response.status, response.body, response.trailers) == (200, b"a", {b"grpc-status": b"8"})
+    assert (await rig.log.last())["grpc_status"] == 8
 
 
 async def test_a_queue_that_is_waited_for_in_vain_rejects_too(

@@ -95,6 +95,13 @@ async def test_one_without_a_length_is_framed_again(body: bytes, taken: list[obj
     assert scene.give() == [*taken, ("end", [b"X: 1"])]
 
 
+async def test_trailers_follow_also_where_the_length_was_announced() -> None:
+    scene = Scene()
+    scene.kept.data(memoryview(b"abcdef"), pooled=True)
+    scene.kept.end([b"X: 1"])
+    assert scene.give() == [("data", b"abcdef"), ("end", [b"X: 1"])]
+
+
 @pytest.mark.parametrize(
     ("length", "keep_alive", "complete"), [(6, False, True), (6, True, False), (UNTIL_CLOSE, False, True)]
 )
