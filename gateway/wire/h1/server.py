@@ -96,7 +96,7 @@ class H1Server(RequestHeads):
         # once it has flushed. A response that goes on must not wait for that.
         if self.exchange is not None and self.full and self._sent is None:
             self._peer_left()
-        elif self._until_close and self._sent is not None:  # all of it was written
+        elif self._until_close and (self._sent is not None or self.exchange is None):  # all of it was written
             self.unguard()
         return False
 

@@ -62,7 +62,7 @@ class Service:
         await self.go_on.wait()
         if exchange.downstream.tunnel is not None:
             exchange.downstream.tunnel.cut(0.0)
-        elif exchange.request.target == b"/until-close":
+        elif exchange.request.target.startswith(b"/until-close"):
             exchange.downstream.begin(ResponseHead(200, b"OK", 1, [], {}, UNTIL_CLOSE, False), b"", None, None)
             exchange.downstream.end([])
         else:

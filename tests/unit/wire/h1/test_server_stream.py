@@ -77,13 +77,15 @@ def guarded(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("half_closes", [False, True])
-async def test_a_body_until_close_is_guarded_until_it_is_whole(*, half_closes: bool) -> None:
-    """A caller that has the whole body, and one that half-closes while its last bytes wait, get an end."""
+@pytest.mark.parametrize("target", [b"/until-close", b"/until-close-and-not-awaited"])
+async def test_a_body_until_close_is_guarded_until_it_is_whole(target: bytes, *, half_closes: bool) -> None:
+    """A caller that has the whole body, and one that half-closes while its last bytes wait, get an end; also where the
+    exchange does not wait for that, as behind the event of an error."""
     near, far = socket.socketpair()
     near.setblocking(False)
     with near, far:
         stage = CallerStage(sock=near)
-        stage.transport.say(OLD.replace(b"/a", b"/until-close"))
+        stage.transport.say(OLD.replace(b"/a", target))
         await stage.turn()
         assert not guarded(near)
         with contextlib.suppress(BlockingIOError):
