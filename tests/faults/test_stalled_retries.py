@@ -13,7 +13,7 @@ from harness.answers import OK, chunk, head
 from harness.client import Client, code_of, request
 from harness.message import Truncated
 from harness.patience import eventually
-from harness.records import Proxied
+from harness.records import Proxied, proxy
 from harness.rig import GatewayFor, Rig, proxy_to
 from harness.upstream import Link, Upstream
 
@@ -271,6 +271,20 @@ async def test_a_fallback_takes_over_from_a_stall(gateway_for: GatewayFor, upstr
     assert (response.status, response.body, response.get("x-gateway-fallback")) == (503, b"busy", b"stall")
     line = await rig.log.last(1)
     assert (line["fallback"]["cause"], line["fallback"]["reason"]) == ("stall", "stream_stalled")
+
+
+@pytest.mark.plain
+async def test_a_stall_that_stands_says_what_its_events_were(gateway_for: GatewayFor, upstream: Upstream) -> None:
+    """The upstream of the fallback rejects the request, so the line is that of the first one."""
+    drained = (Endpoint("http://127.0.0.1:1", drain=True),)
+    spare = proxy("spare", "/spare", "http://127.0.0.1:1", access_rule="true").having(endpoints=drained)
+    first = proxy_to(upstream, stream=WATCHED, fallback=Fallback(("stall",), upstream="spare"))
+    rig = await gateway_for("", proxies=(first, spare))
+    client = await asked(rig)
+    async with commenting(await begun(upstream, EVENTS)):
+        assert code_of(await client.response()) == "stream_stalled"
+    line = await rig.log.last(1)
+    assert (line["fallback"]["withheld"], line["events"]["count"]) == ("health", 0)
 
 
 # -- who does not pay for it

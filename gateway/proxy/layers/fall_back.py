@@ -34,7 +34,17 @@ from gateway.proxy.rewrite_body import is_possible as can_rewrite
 from gateway.wire.buffers import BufferPool
 
 _NO_ROOM = "The relay buffers have no room for the request body, which the fallback needs as a whole"
-_OF_THE_FIRST: Final = ("attempt", "breaker", "breaker_of_upstream", "concurrent", "retried", "retries", "tried")
+_OF_THE_FIRST: Final = (
+    "attempt",
+    "breaker",
+    "breaker_of_upstream",
+    "concurrent",
+    "events",
+    "retried",
+    "retries",
+    "tried",
+    "usage",
+)
 """What an exchange has of the first upstream, and has again when the second one rejects it."""
 _COME_BACK = (429, 503)
 """RFC 6585 4, RFC 9110 15.6.4: statuses that may say when to ask again."""
