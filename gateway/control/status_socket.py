@@ -20,10 +20,14 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
+from gateway.core.clock import monotonic
+
 _log = logging.getLogger("gateway")
 
 PATIENCE: Final = 10.0
 """Seconds for a response; a worker that hangs delays it by one or two."""
+_MOST_BYTES: Final = 1 << 20
+"""More than a status has, also that of the most workers."""
 _ROOT: Final = 0
 _CREDENTIALS: Final = struct.Struct("3i")
 """struct ucred: process, user, group."""
@@ -91,7 +95,7 @@ def read_status(config: pathlib.Path) -> dict[str, object]:
             sock.connect(name_of(config))
             if os.geteuid() != _ROOT and _user_of(sock) not in (_ROOT, os.geteuid()):
                 raise NoStatusError(_OF_ANOTHER)
-            found = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+            found = _all_of(sock)
     except ConnectionRefusedError:
         raise NoStatusError(
             f"no gateway with the configuration {config} and a database runs on this machine, or it is just starting; "
@@ -111,12 +115,21 @@ def read_status(config: pathlib.Path) -> dict[str, object]:
 _OF_ANOTHER: Final = "the gateway runs as another user: run the command as that user or as root, or use --server"
 
 
+def _all_of(sock: socket.socket) -> bytes:
+    """What comes until the end, but no more than a status has, and no longer than `PATIENCE`. Raises `TimeoutError`."""
+    found, until = b"", monotonic() + PATIENCE
+    while len(found) <= _MOST_BYTES and (part := sock.recv(1 << 16)):
+        found += part
+        sock.settimeout(max(0.001, until - monotonic()))
+    return found
+
+
 def _checked(found: bytes) -> dict[str, object]:
     """Another user may have taken the name before the gateway: what root reads there must not control its terminal."""
     try:
-        document = json.loads(found)
+        document = json.loads(found if len(found) <= _MOST_BYTES else b"")
         texts = [str(value) for each in document["items"] for value in each.values()]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         texts = ["\0"]
     if not all(map(str.isprintable, texts)):
         raise NoStatusError("what responds at the gateway's local socket is no gateway")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -100,7 +102,11 @@ async def test_a_user_is_not_shown_what_another_user_serves(config: Path, monkey
             await status_of(config)  # root connects, and the gateway does not respond to this user
 
 
-@pytest.mark.parametrize("found", [b"hello", b"[]", b'{"items": [7]}', b'{"items": [{"version": "\\u001b[2J"}]}'])
+@pytest.mark.parametrize(
+    "found",
+    [b"hello", b"[]", b'{"items": [7]}', b'{"items": [{"version": "\\u001b[2J"}]}', b"[" * 100_000, b" " * (2 << 20)],
+    ids=["no JSON", "a list", "no process", "a control character", "too deep", "too long"],
+)
 async def test_what_is_no_status_is_not_shown(config: Path, found: bytes) -> None:
     async def respond(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(found)
@@ -111,6 +117,28 @@ async def test_what_is_no_status_is_not_shown(config: Path, found: bytes) -> Non
     async with await asyncio.start_unix_server(respond, sock=sock):
         with pytest.raises(NoStatusError, match="is no gateway"):
             await status_of(config)
+
+
+@pytest.mark.timeout(10)
+def test_one_that_does_not_end_is_not_awaited(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_socket, "PATIENCE", 0.1)
+    over = threading.Event()
+
+    def drip() -> None:
+        near, _ = listener.accept()
+        with near, contextlib.suppress(BrokenPipeError):
+            while not over.wait(0.01):
+                near.send(b" ")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name_of(config))
+        listener.listen()
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        with pytest.raises(NoStatusError, match="has not responded"):
+            read_status(config)
+        over.set()
+        thread.join()
 
 
 async def test_a_gateway_that_hangs(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
