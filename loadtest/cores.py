@@ -78,7 +78,7 @@ async def cores(seconds: int) -> bool:
         dearer_bare = _by_one(bare, [cost for cost, _ in found[1, False]])
         cost = statistics.median(costs)
         # With a core for each worker the bound is for all that it costs, else for what the sharing adds.
-        held = held and dearer <= DEARER * (1.0 if number <= _cores() else dearer_bare)
+        held = held and 0.0 < dearer <= DEARER * (1.0 if number <= _cores() else dearer_bare)
         figures = f"{dearer:.3f}", f"{statistics.median(rates):.0f}", f"{more:.2f}", f"{number / cost * 1e6:.0f}"
         rows.append((f"{number}", f"{cost:.1f}", *figures, f"{statistics.median(bare):.1f}", f"{dearer_bare:.3f}"))
     table(f"workers: CPU of all for each request, bound {DEARER} by one worker; {_cores()} cores", rows)
