@@ -122,6 +122,8 @@ class ExchangeRetries:
         self.tries -= 1
         self._means.budget.deposit(1.0)
         self.withheld = cause
+        # Its frames lead to this exchange and back, so that both would wait for the garbage collector.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         if before is not None:
             raise before from None
         if kept is not None:

@@ -4,6 +4,7 @@ has brought, and not the rejection."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -16,12 +17,13 @@ from harness.client import code_of, request
 from harness.message import Message
 from harness.patience import eventually
 from harness.records import proxy
-from harness.rig import TIMEOUTS, GatewayFor, Rig
+from harness.rig import TIMEOUTS, GatewayFor, Rig, proxy_to
 from harness.upstream import Link, Upstream, refused_url
 
 from gateway.admin.explanations import explained as explained_line
 from gateway.config.fallback import Fallback, FixedResponse
 from gateway.config.records import Backoff, CircuitBreaker, Endpoint, Hedge, Queue, RateLimit, Retries
+from gateway.errors import GatewayError
 from gateway.policy.breaker_store import State
 from gateway.policy.member import DRAINED
 from gateway.proxy.discard import MOST_BYTES
@@ -155,6 +157,36 @@ async def test_the_breakers_of_all_endpoints(gateway_for: GatewayFor, upstream: 
         assert (line["reason"], line["attempts"]) == ("", 2)
         assert line["retries"] == {"failures": ["503"], "withheld": "breaker", "shadow": ""}
         assert [explained(rig)[each.url]["breaker"] for each in (upstream, other)] == ["open", "open"]
+
+
+def kept_frames() -> list[str]:
+    """Errors whose frames wait for the garbage collector."""
+    return [str(each) for each in gc.get_objects() if type(each) is GatewayError and each.__traceback__ is not None]
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("falls_back", [False, True])
+async def test_what_rejects_it_leaves_no_garbage(gateway_for: GatewayFor, upstream: Upstream, falls_back: bool) -> None:
+    upstream.behaviour = each_request(lambda _: BUSY)
+    async with Upstream(each_request(lambda _: BUSY)) as other:
+        endpoints = (Endpoint(upstream.url), Endpoint(other.url))
+        settings: dict[str, Any] = {"endpoints": endpoints, "circuit_breaker": BREAKS}
+        first = proxy_to(upstream, retries=retries(attempts=4), **settings)
+        if falls_back:
+            first = proxy_to(upstream, fallback=Fallback((), ((503, 503),), "spare"))
+        spare = proxy("spare", "/spare", upstream.url, access_rule="true", timeouts=TIMEOUTS).having(**settings)
+        rig = await gateway_for("", proxies=(first, spare))
+        for _ in endpoints if falls_back else ():
+            assert (await rig.ask("/spare")).status == 503
+        gc.collect()
+        gc.disable()
+        try:
+            assert (await rig.ask()).body == b"busy"
+            line = await rig.log.last(3 if falls_back else 1)
+            assert line["fallback" if falls_back else "retries"]["withheld"] == "breaker"
+            assert kept_frames() == []
+        finally:
+            gc.enable()
 
 
 @pytest.mark.plain

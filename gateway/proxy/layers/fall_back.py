@@ -244,6 +244,7 @@ async def _ask(second: Handler, ex: Exchange, left: float) -> GatewayError | Non
         if word not in REJECTED or ex.attempts > attempts or behind is None:
             raise
         behind.rejected = word
+        error.__traceback__ = error.__context__ = error.__cause__ = None  # as above
         return error
     finally:
         ex.queued += queued  # of both queues
