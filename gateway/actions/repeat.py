@@ -156,13 +156,11 @@ class _Attempts:
         made, and waits for its token, where the patience of the call allows that."""
         place: Place | None = None
         while True:
-            if call.token is not None:
-                ex.request = await call.token.head(ex.request)
-            failed, before = None, call.queued
+            before = call.queued
             try:
-                await self.next_handler(ex)
-            except GatewayError as error:
-                failed = error
+                if call.token is not None:
+                    ex.request = await call.token.head(ex.request)
+                failed = await self._below(ex)
             finally:
                 if place is not None:
                     place.leave()
@@ -177,6 +175,14 @@ class _Attempts:
             following = _following(ex, call, failed)
             _forget(ex)
             self._go_on(ex, call, following)
+
+    async def _below(self, ex: Exchange) -> GatewayError | None:
+        """Let the layers below make it; returns why it has no response."""
+        try:
+            await self.next_handler(ex)
+        except GatewayError as error:
+            return error
+        return None
 
     async def _reaches(self, place: Place, ex: Exchange, call: Running, number: int) -> bool:
         """Whether the token of ``place`` is there in time."""

@@ -204,6 +204,26 @@ async def test_a_token_that_something_above_the_limit_made_useless_goes_to_the_n
     assert (caught.value.reason, line.used) == (errors.BREAKER_OPEN, ["given back"])
 
 
+async def test_a_token_goes_to_the_next_in_line_when_there_is_no_access_token_for_the_request() -> None:
+    """The one before has expired in the wait."""
+
+    class Expired(Token):
+        times = 0
+
+        async def head(self, head: RequestHead) -> RequestHead:
+            self.times += 1
+            if self.times == 2:
+                raise GatewayError(errors.TOKEN_UNAVAILABLE)
+            return head
+
+    line, below = Line(), Below([refusal()])
+    stage = Stage(below, Policy([], waits=9.0))
+    stage.running.token = cast(Any, Expired())
+    with pytest.raises(GatewayError) as caught:
+        await repeat({stage.ex: stage.running})(in_line(below, line))(stage.ex)
+    assert (caught.value.reason, line.used) == (errors.TOKEN_UNAVAILABLE, ["given back"])
+
+
 async def test_the_wait_for_a_token_is_time_in_a_queue() -> None:
     """The breaker sees it as time before the attempt, which is not to blame for it."""
     now, seen = [monotonic()], []
