@@ -174,7 +174,7 @@ def _check(config: pathlib.Path) -> int:
 
         from gateway.cli import stored
 
-        obstacles += stored.problems(settings.database)
+        obstacles += stored.problems(settings)
         warnings += [each for each in asyncio.run(stored.remarks(settings)) if each not in warnings]
     for remark in warnings:
         click.echo(f"{config}: warning: {remark}", err=True)

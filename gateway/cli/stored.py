@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gateway.config import places
 from gateway.config import remarks as config_remarks
 from gateway.config.errors import Problem
 from gateway.config.schema.settings import Settings
@@ -18,9 +19,13 @@ from gateway.store.repository import usable
 from gateway.store.secrets import origins
 
 
-def problems(url: str) -> list[Problem]:
+def problems(settings: Settings) -> list[Problem]:
     """What prevents a gateway from starting with the keys that are here. Another machine may have others."""
+    url = settings.database
+    assert url is not None
     why = KeyRing.problem(url, os.environ)
+    if not why and is_embedded(url) and not settings.serves_without_database:
+        why = places.strange(file_of(url))
     return [Problem(why, ("database",))] if why else []
 
 

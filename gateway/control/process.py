@@ -99,7 +99,7 @@ class Process:
             assert url is not None
             store = Store.barred(url, KeyRing.for_database(url, os.environ))
             stack.push_async_callback(store.aclose)
-            away = await self._admit(store, url, file_serves=bool(declared.settings.proxies or declared.settings.mcp))
+            away = await self._admit(store, url, file_serves=declared.settings.serves_without_database)
             plane = self._fleet
             stack.push_async_callback(plane.aclose)
             memory = MemoryWatch(plane, self._roster, lambda: declared.settings.worker_max_memory)

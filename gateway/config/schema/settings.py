@@ -306,6 +306,11 @@ class Settings(Section):
             () if admin is None else admin.records(),
         )
 
+    @property
+    def serves_without_database(self) -> bool:
+        """Whether there is something to serve while the database is away."""
+        return bool(self.proxies or self.mcp)
+
     def _own(self) -> tuple[Address, ...]:
         """The addresses besides `listen`."""
         return () if self.admin is None else self.admin.network_address

@@ -179,6 +179,11 @@ def test_check_names_a_database_that_is_none(config: pathlib.Path) -> None:
     result = call("check", "--config", config)
     assert result.exit_code == 0
     assert f"the proxies of the database {database} were not checked: " in result.stderr
+    config.write_text(f"listen: 127.0.0.1:0\ndatabase: sqlite:///{database}\n")  # and here there is nothing to serve
+    for key in ({}, {"GATEWAY_MASTER_KEY": "22" * 32}):
+        result = call("check", "--config", config, **key)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"database: {database} is a file that is no SQLite database; change database" in result.stderr
 
 
 def test_check_takes_the_file_from_the_environment(config: pathlib.Path) -> None:
