@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
-from typing import Final, TypeVar
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeVar
 
 from gateway.config import records, values
 from gateway.config.actions import DEFAULT_TENANT, HTTP, MCP, REQUESTS
@@ -25,7 +25,6 @@ from gateway.core.address import Address
 
 _Value = TypeVar("_Value")
 _LIMIT = records.RateLimit("-", 0.0)
-_WILD: Final = {"0.0.0.0": 4, "::": 6}  # noqa: S104 - compared, not listened on
 _RATE = {"rate": None, "per": _LIMIT.per, "burst": _LIMIT.burst, "max_keys": _LIMIT.max_keys}
 
 
@@ -243,18 +242,18 @@ def _overlap(one: object, other: object) -> bool:
     """Whether the system refuses the second of them (ip(7), ipv6(7): a wildcard takes the port of each address)."""
     assert isinstance(one, Address)
     assert isinstance(other, Address)
-    if one.port != other.port or one.host == other.host:
+    first, second = _ip(one.host), _ip(other.host)
+    if one.port != other.port or first is None or second is None:
         return one == other
-    wild = {_WILD.get(one.host), _WILD.get(other.host)} - {None}
-    return any(_family(one.host) == _family(other.host) == family for family in wild)
+    return first == second or (first.version == second.version and (first.is_unspecified or second.is_unspecified))
 
 
-def _family(host: str) -> int:
-    """4 or 6; 0: a name, of which the machine knows what it stands for."""
+def _ip(host: str) -> IPv4Address | IPv6Address | None:
+    """None: a name, of which the machine knows what it stands for."""
     try:
-        return ip_address(host.partition("%")[0]).version
+        return ip_address(host)
     except ValueError:
-        return 0
+        return None
 
 
 def _routes(proxy: dict[str, object], at: Path, routes: _Register) -> Iterator[Problem]:
