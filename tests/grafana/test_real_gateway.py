@@ -114,7 +114,7 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     # Never one alone: a hedge needs a permit of its own.
     proxies[0]["limiter"] = {"adaptive": {"initial": 2, "min": 2, "max": 3}}
     proxies[0]["capacity"] = {}
-    proxies[0]["fallback"] = {"on": ["418"], "response": {"body": "no tea"}}
+    proxies[0]["fallback"] = {"on": ["418"], "upstream": "tea"}
     folder = tmp_path / "gateway"
     folder.mkdir()
     write_certificates(folder)
@@ -124,8 +124,10 @@ async def deployment(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Deploy
     auth = {"type": "oauth2_client_credentials", "token_url": f"{upstream.url}/token", "client_id": "c"}
     connections = {"shop": {"base_url": upstream.url, "auth": auth | {"client_secret": "s"}}}
     small = {"name": "small", "endpoints": [{"url": upstream.url}], "max_concurrent": 4, "circuit_breaker": BREAKER}
+    # It rejects the most of what falls back to it.
+    tea = {"name": "tea", "endpoints": [{"url": upstream.url}], "rate_limits": [{"rate": 1}]}
     more = f"connections: {json.dumps(connections)}\nactions: {{call: {{connection: shop, path: /fine}}}}"
-    more += f"\nupstreams: {json.dumps([small])}"
+    more += f"\nupstreams: {json.dumps([small, tea])}"
     async with Deployment(folder, proxies=json.dumps(proxies), more=more, listen=listen) as made:
         yield made
 
