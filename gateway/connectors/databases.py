@@ -276,8 +276,12 @@ class Sqlite(Database):
         busy = min(self.seconds, self.connection.timeout_ms / 1000)
         # mode=rw: a wrong path is an error, and not a new and empty database.
         driver = await aiosqlite.connect(f"file:{quote(name)}?mode=rw", uri=True, timeout=busy)
-        await driver.execute("PRAGMA trusted_schema = OFF")
-        await driver.set_authorizer(_authorize)
+        try:
+            await driver.execute("PRAGMA trusted_schema = OFF")
+            await driver.set_authorizer(_authorize)
+        except BaseException:
+            driver.stop()  # no pool has it yet, to close it
+            raise
         return driver
 
     async def begin(self, driver: Any, *, read_only: bool) -> None:

@@ -8,10 +8,12 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import Mock
 
+import aiosqlite
 import pytest
+from harness.patience import eventually
 
 from gateway.config.networks import Destinations
 from gateway.config.schema.sql import ServerTls, SqlConnection
@@ -226,3 +228,32 @@ async def test_mysql_gets_nothing_that_the_connection_does_not_say() -> None:
 def _postgres(url: str, port: int, **more: object) -> Postgres:
     at = url.format(f"127.0.0.1:{port}")
     return database(Postgres, f"postgresql://{at}", connect_timeout_ms=2000, **more)
+
+
+async def test_a_dial_that_is_cancelled_leaves_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.db"
+    sqlite3.connect(path).close()
+    made = database(Sqlite, f"sqlite:///{path}")
+    opened = []
+    connect = aiosqlite.connect
+
+    def noted(*arguments: Any, **more: Any) -> aiosqlite.Connection:
+        opened.append(connect(*arguments, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(aiosqlite, "connect", noted)
+    for step in ("execute", "set_authorizer"):
+        asked = asyncio.Event()
+
+        async def hang(*_: object, asked: asyncio.Event = asked) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(aiosqlite.Connection, step, hang)
+            dialling = asyncio.ensure_future(made.dial())
+            await asked.wait()
+            dialling.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await dialling
+        await eventually(lambda: opened[-1]._connection is None, f"closed after {step}")
