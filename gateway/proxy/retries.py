@@ -126,8 +126,8 @@ class ExchangeRetries:
         error.__traceback__ = error.__context__ = error.__cause__ = None
         if before is not None:
             raise before from None
-        if kept is not None:
-            kept.give(ex)
+        assert kept is not None
+        kept.give(ex)
         return True
 
     def discard(self, head: ResponseHead, stream: ClientStream, later: Later | None = None) -> Sink | None:

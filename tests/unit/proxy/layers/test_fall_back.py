@@ -3,7 +3,7 @@ from __future__ import annotations
 import gc
 import weakref
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from unit.machines import full_limiter
@@ -15,7 +15,8 @@ from gateway.core.attempt import NO_ATTEMPT, Attempt
 from gateway.core.clock import monotonic
 from gateway.core.exchange import Exchange
 from gateway.core.layer import Handler
-from gateway.core.message import HTTP_2
+from gateway.core.message import HTTP_2, ResponseHead
+from gateway.core.stream import Sink
 from gateway.errors import (
     BREAKER_OPEN,
     DIAL_FAILED,
@@ -27,7 +28,7 @@ from gateway.errors import (
     Reason,
 )
 from gateway.policy.limiter import Limiter
-from gateway.proxy.layers.fall_back import discards_for, fall_back, fallback_line
+from gateway.proxy.layers.fall_back import discards_for, fall_back, fallback_line, takes_over
 from gateway.proxy.layers.limit import limit
 from gateway.wire.buffers import BUFFER_SIZE, BufferPool
 
@@ -463,3 +464,100 @@ async def test_without_room_the_failure_stands(first: Handler, reason: Reason) -
         await fall_back(TO_SMALL, second, None, Cors(), buffers)(first)(ex)
     assert caught.value.reason is reason
     assert (second.seen, buffers.kept) == ([], BUFFER_SIZE - 15)
+
+
+class Kept(Caller):
+    """The caller, who gets the response of the first upstream late: ``full`` until the kernel has it."""
+
+    blocked = 0.0
+
+    def __init__(self, *, full: bool = False) -> None:
+        super().__init__()
+        self.full = full
+        self.given: list[bytes] = []
+
+    def later(self, ex: Exchange, head: ResponseHead) -> Sink:
+        ex.committed = True
+        return cast(Any, self)
+
+    def whole(self, body: memoryview) -> None:
+        self.given.append(bytes(body))
+
+    async def sent(self) -> float:
+        self.full = False
+        return 0.25
+
+
+def responding(body: bytes | None) -> Handler:
+    """The first upstream responds with 503, whose ``body`` is there as a whole, or is not."""
+
+    async def handle(ex: Exchange) -> None:
+        asking(ex)
+        caller: Any = ex.downstream
+        assert ex.keeper is not None
+        head = ResponseHead(503, b"", 1, [], {}, 2, keep_alive=True)
+        ex.discarded = sink = ex.keeper.discard(head, cast(Any, None), caller.later, complete=True)
+        ex.status = 503
+        if body is not None:
+            cast(Sink, sink).whole(memoryview(body))
+
+    return handle
+
+
+TO_OTHER = Fallback(ON, ((503, 503),), "other")
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("reason", "word"), [(BREAKER_OPEN, "breaker"), (QUEUE_FULL, "queue")])
+async def test_a_second_that_rejects_leaves_the_response_of_the_first(full: bool, reason: Reason, word: str) -> None:
+    buffers, ex = BufferPool(1), fresh()
+    caller = Kept(full=full)
+    ex.downstream = caller  # type: ignore[assignment] # no stream
+    second = Second(GatewayError(reason), breaker="open", concurrent=9)
+    await fall_back(TO_OTHER, second, None, Cors(), buffers)(responding(b"no"))(ex)
+    assert (ex.status, caller.given, buffers.kept, ex.blocked) == (503, [b"no"], 0, 0.25 if full else 0.0)
+    assert (ex.attempt.endpoint, ex.attempts, ex.breaker, ex.concurrent) == ("first:1", 1, "", 0)
+    assert ex.fallback is not None
+    assert (ex.fallback.cause, ex.fallback.rejected) == ("503", word)
+
+
+@pytest.mark.parametrize("buffers", [BufferPool(1), BufferPool(0)], ids=["not whole", "no room"])
+async def test_a_rejection_stands_where_the_response_was_not_kept(buffers: BufferPool) -> None:
+    ex = fresh()
+    ex.downstream = caller = Kept()  # type: ignore[assignment] # no stream
+    body = None if buffers.capacity else b"no"
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(TO_OTHER, Second(GatewayError(QUEUE_FULL)), None, Cors(), buffers)(responding(body))(ex)
+    assert (caught.value.reason, caller.given, buffers.kept) == (QUEUE_FULL, [], 0)
+
+
+async def test_a_second_that_rejects_leaves_the_failure_of_the_first() -> None:
+    failure, ex = GatewayError(DIAL_FAILED), fresh()
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(TO_OTHER, Second(GatewayError(BREAKER_OPEN)), None, Cors(), BufferPool(1))(failing(failure))(ex)
+    assert caught.value is failure
+
+
+async def test_a_second_that_has_sent_something_is_the_end() -> None:
+    """A retry of its own was rejected behind it, say."""
+    ex = fresh()
+    second = Second(GatewayError(BREAKER_OPEN), attempts=2)
+    with pytest.raises(GatewayError) as caught:
+        await fall_back(TO_OTHER, second, None, Cors(), BufferPool(1))(failing(GatewayError(DIAL_FAILED)))(ex)
+    assert caught.value.reason is BREAKER_OPEN
+
+
+@pytest.mark.parametrize(("reason", "taken"), [(DIAL_FAILED, True), (TOTAL_TIMEOUT, True), (LOCAL_RESOURCES, False)])
+def test_what_it_takes_over_from(reason: Reason, taken: bool) -> None:
+    takes = takes_over(TO_OTHER)
+    assert takes is not None
+    assert takes(fresh(), GatewayError(reason)) is taken
+    assert takes_over(None) is None
+
+
+async def test_without_room_for_the_body_the_response_of_the_first_stands() -> None:
+    buffers, ex, second = BufferPool(1), fresh(b"POST", BUFFER_SIZE), Second()
+    ex.downstream = caller = Kept()  # type: ignore[assignment] # no stream
+    ex.body = bytes(BUFFER_SIZE)
+    await fall_back(TO_OTHER, second, None, Cors(), buffers)(responding(b"no"))(ex)
+    assert (ex.status, caller.given, second.seen, buffers.kept) == (503, [b"no"], [], 0)

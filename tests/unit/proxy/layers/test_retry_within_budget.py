@@ -10,10 +10,12 @@ from unit.scene import Clock, exchange
 from gateway.config.records import Retries
 from gateway.core.exchange import Exchange
 from gateway.core.message import ResponseHead
-from gateway.errors import BREAKER_OPEN, UPSTREAM_RESET, GatewayError
+from gateway.core.stream import Sink
+from gateway.errors import BREAKER_OPEN, NO_HEALTHY_ENDPOINT, RATE_LIMIT, UPSTREAM_RESET, GatewayError, Reason
 from gateway.policy.budget import RetryBudget
 from gateway.policy.limiter import Limiter
 from gateway.proxy.layers.retry_within_budget import retry_within_budget
+from gateway.proxy.retries import never
 from gateway.wire.buffers import BufferPool
 
 SETTINGS = Retries(3, ("reset", "503"))
@@ -155,3 +157,109 @@ async def test_bodies_are_kept_in_the_budget_of_the_buffers_until_the_end() -> N
     with pytest.raises(GatewayError):
         await retry_within_budget(SETTINGS, RetryBudget(), buffers)(fails)(exchange(b"PUT", 3))
     assert buffers.kept == 0
+
+
+class Responding(Attempts):
+    """Attempts whose responses are kept, with ``body`` where it comes, and are given to the caller later."""
+
+    body_out, blocked, body_complete = 2, 0.0, True
+
+    def __init__(self, *ends: BaseException | int, body: bytes | None = b"no") -> None:
+        super().__init__(*ends)
+        self.body = body
+        self.given: list[bytes] = []
+        self.buffers = BufferPool()
+        self.kept: list[int] = []
+        self.errors: list[GatewayError] = []
+
+    def later(self, ex: Exchange, head: ResponseHead) -> Sink:
+        ex.committed = True
+        return cast(Any, self)
+
+    def whole(self, body: memoryview) -> None:
+        self.given.append(bytes(body))
+
+    def fail(self, error: GatewayError) -> None:
+        self.errors.append(error)
+
+    async def __call__(self, ex: Exchange) -> None:
+        end = self.ends.pop(0)
+        if isinstance(end, BaseException):
+            raise end
+        ex.attempts += 1
+        ex.status = end
+        assert ex.retries is not None
+        head = ResponseHead(end, b"", 1, [], {}, len(self.body or b"no"), keep_alive=True)
+        sink = ex.retries.discard(head, cast(Any, self), self.later)
+        self.kept.append(self.buffers.kept)
+        if sink is None:
+            ex.committed = True
+        elif self.body is not None:
+            sink.whole(memoryview(self.body))
+
+    async def served(self, *, falls_back: bool = False) -> Exchange:
+        ex = exchange()
+        ex.downstream = cast(Any, self)
+        layer = retry_within_budget(
+            SETTINGS,
+            RetryBudget(),
+            self.buffers,
+            None,
+            (lambda _, error: error.reason is RATE_LIMIT) if falls_back else never,
+            clock=self.clock,
+            jitter=lambda: 0.5,
+            sleep=self.sleep,
+        )
+        await layer(self)(ex)
+        return ex
+
+
+REJECTIONS = [(BREAKER_OPEN, "breaker"), (NO_HEALTHY_ENDPOINT, "health"), (RATE_LIMIT, "rate_limit")]
+
+
+@pytest.mark.parametrize(("reason", "word"), REJECTIONS)
+async def test_a_retry_that_is_rejected_leaves_the_response_before_it(reason: Reason, word: str) -> None:
+    attempts = Responding(503, GatewayError(reason))
+    ex = await attempts.served()
+    assert (ex.status, ex.attempts, ex.failures, attempts.given, attempts.buffers.kept) == (503, 1, (), [b"no"], 0)
+    assert ex.retries is not None
+    assert ex.retries.withheld == word
+
+
+@pytest.mark.parametrize(("reason", "word"), REJECTIONS)
+async def test_or_the_failure_before_it(reason: Reason, word: str) -> None:
+    failure = GatewayError(UPSTREAM_RESET)
+    with pytest.raises(GatewayError) as caught:
+        await Responding(failure, GatewayError(reason)).served()
+    assert caught.value is failure
+
+
+@pytest.mark.parametrize(("body", "falls_back"), [(None, False), (b"no", True)])
+async def test_a_rejection_stands_without_a_whole_response_and_for_a_fallback(
+    body: bytes | None, falls_back: bool
+) -> None:
+    attempts = Responding(503, GatewayError(RATE_LIMIT), body=body)
+    with pytest.raises(GatewayError) as caught:
+        await attempts.served(falls_back=falls_back)
+    assert (caught.value.reason, attempts.given, attempts.buffers.kept) == (RATE_LIMIT, [], 0)
+
+
+async def test_of_several_responses_the_last_one_is_kept() -> None:
+    attempts = Responding(503, 503, 503)
+    ex = await attempts.served()
+    assert (ex.status, ex.committed, attempts.kept, attempts.buffers.kept) == (503, True, [0, 0, 2], 0)
+    attempts = Responding(503, 503, GatewayError(BREAKER_OPEN))
+    ex = await attempts.served()
+    assert (ex.failures, attempts.given, attempts.buffers.kept) == (("503",), [b"no"], 0)
+
+
+async def test_what_an_attempt_keeps_that_ends_otherwise_is_let_go() -> None:
+    class Defect(Responding):
+        async def __call__(self, ex: Exchange) -> None:
+            await super().__call__(ex)
+            raise ValueError("a defect")
+
+    attempts = Defect(503)
+    with pytest.raises(ValueError, match="a defect"):
+        await attempts.served()
+    assert attempts.buffers.kept == 0
