@@ -103,7 +103,7 @@ async def test_a_reset_is_told_from_an_end() -> None:
     assert not unknown.was_reset()
 
 
-async def test_a_guarded_socket_is_reset_whoever_closes_it() -> None:
+async def test_a_guarded_socket_is_reset_on_every_close() -> None:
     for guards in (1, 2):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             near = socket.create_connection(listener.getsockname())
