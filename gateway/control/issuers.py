@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
 
 from gateway.config.networks import Destinations
 from gateway.config.records import JwtIssuer
@@ -11,6 +13,8 @@ from gateway.config.schema.auth import Jwt
 from gateway.control.jwks import JwksCache, NoShelf, Shelf, shared_key_set
 
 _POLL_SECONDS = 0.2
+PATIENCE: Final = 1.0
+"""Seconds for which new keys wait to be on the shelf, before they are used all the same."""
 
 
 class Issuers:
@@ -64,6 +68,10 @@ class Issuers:
             try:
                 for fetched in asyncio.as_completed(fetching):
                     if await fetched:
+                        # First: a process that dies in between would not know keys again that callers use already.
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(PATIENCE):
+                                await self._shelve(urls)
                         await changed()
             finally:
                 for task in fetching:

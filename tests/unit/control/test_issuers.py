@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from harness.patience import eventually
+from harness.patience import GLANCE, eventually
 from joserfc.jwk import KeySet, RSAKey
 
 from gateway.config.schema.auth import Jwt
+from gateway.control import issuers as issuers_module
 from gateway.control.issuers import Issuers
 from gateway.control.jwks import JwksCache
 from gateway.control.key_file import KeyFile
@@ -137,3 +138,39 @@ async def test_keys_outlive_a_restart(tmp_path: Path, away: bool) -> None:
             assert kids(again, jwt) == ("first",)
             await eventually(lambda: not again._cache.is_due(jwt.jwks_url or ""), "a fetch that failed")
             assert (kids(again, jwt), changes) == (("first",), [])
+
+
+class Shelving:
+    """A shelf that notes what is known to all when it is asked; it hangs while it ``lets`` nothing."""
+
+    def __init__(self) -> None:
+        self.saved: list[str] = []
+        self.lets = asyncio.Event()
+
+    async def load(self) -> dict[str, str]:
+        return {}
+
+    async def save(self, sets: Mapping[str, str]) -> bool:
+        await self.lets.wait()
+        self.saved += sets
+        return True
+
+
+async def test_new_keys_are_on_the_shelf_before_they_are_used() -> None:
+    shelf = Shelving()
+    async with serving(Issuer()) as jwt, following(Issuers(shelf), jwt) as changes:
+        await asyncio.sleep(GLANCE)
+        assert changes == []
+        shelf.lets.set()
+        await eventually(lambda: changes == [("first",)], "they are used")
+        assert shelf.saved == [jwt.jwks_url]
+
+
+async def test_a_shelf_that_hangs_does_not_keep_them_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(issuers_module, "PATIENCE", 0.01)
+    shelf = Shelving()
+    async with serving(Issuer()) as jwt, following(Issuers(shelf), jwt) as changes:
+        await eventually(lambda: changes == [("first",)], "they are used")
+        assert shelf.saved == []
+        shelf.lets.set()
+        await eventually(lambda: shelf.saved == [jwt.jwks_url], "they are saved all the same")
