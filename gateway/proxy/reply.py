@@ -12,11 +12,12 @@ from typing import Final
 from gateway import errors
 from gateway.core.event_stream import Opened
 from gateway.core.exchange import Exchange
-from gateway.core.message import HTTP_2, UNTIL_CLOSE, OutgoingRequest, ResponseHead
+from gateway.core.message import HTTP_2, OutgoingRequest, ResponseHead
 from gateway.core.quota import Quota
 from gateway.core.stream import ClientStream, Sink, Source
 from gateway.proxy.discard import Discard
 from gateway.proxy.grpc import status_of_head
+from gateway.proxy.kept_response import discard
 from gateway.proxy.layers.fall_back import Discards
 from gateway.proxy.layers.server_timing import Times, timing_fields
 from gateway.proxy.locations import Locations, with_fields
@@ -188,8 +189,7 @@ class Relay:
         return kept
 
     def _nowhere(self, head: ResponseHead) -> Discard:
-        worth = end_of_body(self.exchange) and head.keep_alive and head.length != UNTIL_CLOSE
-        return Discard(self.stream, worth=worth)
+        return discard(head, self.stream, None, None, complete=end_of_body(self.exchange))
 
     def switch(self, head: ResponseHead) -> None:
         """Commit: the exchange becomes a tunnel, which the layers above wait for."""
