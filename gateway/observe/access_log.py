@@ -121,7 +121,7 @@ def with_fallback(text: bytes, behind: FellBack) -> bytes:
     return text[:-2] + f',"fallback":{{{facts}}}}}\n'.encode()
 
 
-def with_fence(text: bytes) -> bytes:
+def with_breaker_of_upstream(text: bytes) -> bytes:
     """The line ``text`` of an exchange that the breaker of its upstream rejects, or would in shadow mode, and not those
     of its endpoints."""
     return text[:-2] + b',"breaker":"upstream"}\n'

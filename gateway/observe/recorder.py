@@ -18,8 +18,8 @@ from gateway.observe.access_log import (
     having_retries,
     line,
     tunnel_line,
+    with_breaker_of_upstream,
     with_fallback,
-    with_fence,
     with_hedge,
     with_usage,
 )
@@ -164,7 +164,7 @@ class ExchangeRecorder:
                 if ex.fallback is not None:
                     text = with_fallback(text, ex.fallback)
                 if ex.breaker_of_upstream:
-                    text = with_fence(text)
+                    text = with_breaker_of_upstream(text)
                 if ex.usage is not None:
                     text = with_usage(text, ex, ex.usage)
                 lines.append(text)

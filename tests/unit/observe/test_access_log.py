@@ -14,8 +14,8 @@ from gateway.observe.access_log import (
     having_retries,
     line,
     tunnel_line,
+    with_breaker_of_upstream,
     with_fallback,
-    with_fence,
     with_hedge,
     with_usage,
 )
@@ -94,7 +94,7 @@ def test_the_line_of_a_tunnel(tunnel: Ended | None, end: str, clean: bool) -> No
 def test_the_line_of_one_that_the_breaker_of_the_upstream_rejects() -> None:
     ex = told(request_id=b"a", status=503, start_at=10.0, end_at=10.5)
     plain = line(ex, phases(ex), 0.0)
-    assert json.loads(with_fence(plain)) == json.loads(plain) | {"breaker": "upstream"}
+    assert json.loads(with_breaker_of_upstream(plain)) == json.loads(plain) | {"breaker": "upstream"}
 
 
 class Seen:
