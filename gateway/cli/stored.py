@@ -25,7 +25,7 @@ def problems(settings: Settings) -> list[Problem]:
     assert url is not None
     why = KeyRing.problem(url, os.environ)
     if not why and is_embedded(url) and not settings.serves_without_database:
-        why = places.strange(file_of(url))
+        why = places.not_sqlite(file_of(url))
     return [Problem(why, ("database",))] if why else []
 
 

@@ -69,7 +69,7 @@ def obstacle(path: str | pathlib.Path) -> OSError | None:
     return _unwritable(file, os.W_OK) if there else _unwritable(file.parent, os.W_OK | os.X_OK)
 
 
-def strange(path: str | pathlib.Path) -> str:
+def not_sqlite(path: str | pathlib.Path) -> str:
     """What to say of a file at ``path`` that is no SQLite database; "": it is one, or can become one.
 
     The magic is that of https://www.sqlite.org/fileformat.html#the_database_header. SQLite takes an empty file too.

@@ -60,7 +60,7 @@ class KeyRing:
         key = file.with_name(file.name + ".key")
         if not key.exists() and (error := places.obstacle(file)):
             raise KeyProblem(str(places.file_failure("database", file, error)))  # the key file would hide the cause
-        if not key.exists() and (said := places.strange(file)):
+        if not key.exists() and (said := places.not_sqlite(file)):
             raise KeyProblem(f"database: {said}")  # of a mistyped path, beside which no key is to be made
         return cls.embedded(key)
 
@@ -72,7 +72,7 @@ class KeyRing:
         """
         file = pathlib.Path(url.removeprefix("sqlite:///"))
         if not env.get(VARIABLE) and not file.with_name(file.name + ".key").exists():
-            return places.strange(file) if url.startswith("sqlite:///") else ""
+            return places.not_sqlite(file) if url.startswith("sqlite:///") else ""
         try:
             cls.for_database(url, env)
         except KeyProblem as error:

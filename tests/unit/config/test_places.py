@@ -41,12 +41,12 @@ def test_a_file_that_is_no_database(tmp_path: pathlib.Path) -> None:
     notes = tmp_path / "notes.txt"
     for text in ("x", "SQLite format 2\0" * 9):
         notes.write_text(text)
-        assert places.strange(notes) == f"{notes} is a file that is no SQLite database; change database"
+        assert places.not_sqlite(notes) == f"{notes} is a file that is no SQLite database; change database"
     notes.write_text("")
-    assert places.strange(notes) == places.strange(tmp_path / "new") == places.strange(tmp_path) == ""
+    assert places.not_sqlite(notes) == places.not_sqlite(tmp_path / "new") == places.not_sqlite(tmp_path) == ""
     with closing(sqlite3.connect(notes)) as connection:
         connection.execute("CREATE TABLE a (b)")
-    assert places.strange(notes) == ""
+    assert places.not_sqlite(notes) == ""
 
 
 def test_places_that_are_good(tmp_path: pathlib.Path) -> None:
