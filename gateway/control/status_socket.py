@@ -2,7 +2,7 @@
 
 It is an abstract socket (unix(7)), named after the configuration file, so that no file is left behind. Each connection
 gets one JSON document, as `GET /workers` has it; nothing is read from it. Only processes of the gateway's own user and
-of root get one (SO_PEERCRED): they could read as much from /proc.
+of root get one (SO_PEERCRED). It has no secret, and nothing of callers.
 """
 
 from __future__ import annotations
