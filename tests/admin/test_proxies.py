@@ -35,15 +35,18 @@ async def test_the_life_of_a_proxy(api: Api) -> None:
     assert api.plane.applies == 4
 
 
+OF_VERSION_1: tuple[tuple[str, str, dict[str, object] | None], ...] = (
+    ("PATCH", "/proxies/web", {"max_concurrent": 6, "version": 1}),
+    ("PUT", "/proxies/web", WEB | {"version": 1}),
+    ("DELETE", "/proxies/web?version=1", None),
+)
+
+
 @pytest.mark.covers("EC-006", "FR-030")
 async def test_a_stale_change_gets_the_current_one(api: Api) -> None:
     await api.call("POST", "/proxies", WEB)
     await api.call("PATCH", "/proxies/web", {"max_concurrent": 5}, If_Match='"1"')
-    for method, path, body in (
-        ("PATCH", "/proxies/web", {"max_concurrent": 6, "version": 1}),
-        ("PUT", "/proxies/web", WEB | {"version": 1}),
-        ("DELETE", "/proxies/web?version=1", None),
-    ):
+    for method, path, body in OF_VERSION_1:
         stale = await api.call(method, path, body)
         assert (stale.status, stale.body["code"]) == (409, "version_conflict")
         assert stale.body["current"]["version"] == 2
@@ -55,11 +58,7 @@ async def test_two_versions_that_differ_are_refused(api: Api) -> None:
     """One of them is wrong, and the change of another caller would be lost when that is the one that counts."""
     await api.call("POST", "/proxies", WEB)
     await api.call("PATCH", "/proxies/web", {"max_concurrent": 5}, If_Match='"1"')
-    for method, path, body in (
-        ("PATCH", "/proxies/web", {"max_concurrent": 6, "version": 1}),
-        ("PUT", "/proxies/web", WEB | {"version": 1}),
-        ("DELETE", "/proxies/web?version=1", None),
-    ):
+    for method, path, body in OF_VERSION_1:
         answer = await api.call(method, path, body, If_Match='"2"')
         assert (answer.status, answer.body["fields"][0]["path"]) == (400, "version")
     assert (await api.call("GET", "/proxies/web")).body["max_concurrent"] == 5
